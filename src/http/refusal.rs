@@ -1,0 +1,104 @@
+//! Why a request is not answered with what it asked for, and what the client can do about it.
+
+use super::Response;
+
+/// A request that is refused. Each becomes plain text that says what to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The bytes break RFC 9112, or the handshake breaks RFC 6455 §4.1: 400.
+    Malformed(&'static str),
+    /// The page that wants in was served by another site: 403.
+    OriginNotAllowed,
+    /// No page and no room has this path: 404.
+    NoSuchPath(&'static str),
+    /// Something else than GET or HEAD: 405.
+    MethodNotAllowed,
+    /// The request did not arrive in time: 408.
+    HandshakeTimeout,
+    /// The `Host` header names another machine (DNS rebinding): 421.
+    HostNotAllowed,
+    /// Only a WebSocket can be had here: 426.
+    UpgradeRequired(&'static str),
+    /// The request head is over a limit: 431.
+    HeadTooLarge(&'static str),
+    /// All places are taken: 503.
+    Full,
+    /// The server is about to stop: 503.
+    Draining,
+}
+
+impl Refusal {
+    /// The status code of RFC 9110 §15.
+    pub fn status(self) -> u16 {
+        match self {
+            Refusal::Malformed(_) => 400,
+            Refusal::OriginNotAllowed => 403,
+            Refusal::NoSuchPath(_) => 404,
+            Refusal::MethodNotAllowed => 405,
+            Refusal::HandshakeTimeout => 408,
+            Refusal::HostNotAllowed => 421,
+            Refusal::UpgradeRequired(_) => 426,
+            Refusal::HeadTooLarge(_) => 431,
+            Refusal::Full | Refusal::Draining => 503,
+        }
+    }
+
+    /// What is wrong and what to do, in a sentence.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Refusal::Malformed(advice)
+            | Refusal::NoSuchPath(advice)
+            | Refusal::UpgradeRequired(advice)
+            | Refusal::HeadTooLarge(advice) => advice,
+            Refusal::OriginNotAllowed => {
+                "this page's Origin may not connect here; open the page from this server, or start the server with --origin"
+            }
+            Refusal::MethodNotAllowed => "only GET and HEAD are answered here",
+            Refusal::HandshakeTimeout => {
+                "the request took too long to arrive; send it at once after connecting"
+            }
+            Refusal::HostNotAllowed => {
+                "this server does not answer to that Host; use its IP address or name, or start it with --allow-host"
+            }
+            Refusal::Full => "all places are taken; try again later",
+            Refusal::Draining => "the server is shutting down; try again shortly",
+        }
+    }
+
+    /// The whole answer.
+    pub fn response(self) -> Response {
+        let response = Response::text(self.status(), format!("{} {}\n", self.status(), self.advice()));
+        match self {
+            Refusal::MethodNotAllowed => response.with_header("Allow", "GET, HEAD"),
+            // RFC 6455 §4.4: name the version that we speak.
+            Refusal::UpgradeRequired(_) => {
+                response.with_header("Upgrade", "websocket").with_header("Sec-WebSocket-Version", "13")
+            }
+            Refusal::Full => response.with_header("Retry-After", "10"),
+            Refusal::Draining => response.with_header("Retry-After", "2"),
+            _ => response,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_carries_what_its_status_demands() {
+        for (refusal, wanted) in [
+            (Refusal::MethodNotAllowed, "\r\nAllow: GET, HEAD\r\n"),
+            (Refusal::UpgradeRequired("use ws://"), "\r\nSec-WebSocket-Version: 13\r\n"),
+            (Refusal::UpgradeRequired("use ws://"), "\r\nConnection: upgrade, close\r\n"),
+            (Refusal::Full, "\r\nRetry-After: 10\r\n"),
+            (Refusal::Draining, "\r\nRetry-After: 2\r\n"),
+            (Refusal::OriginNotAllowed, "\r\nConnection: close\r\n"),
+        ] {
+            let text = String::from_utf8(refusal.response().encode(None, true)).expect("ASCII");
+            assert!(text.contains(wanted), "{refusal:?} lacks {wanted:?}: {text}");
+            assert!(text.starts_with(&format!("HTTP/1.1 {} ", refusal.status())), "{text}");
+            assert!(text.ends_with(&format!("{} {}\n", refusal.status(), refusal.advice())), "{text}");
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! wsloop: a WebSocket chat and broadcast server on one thread and one mio `Poll` loop.
+
+pub mod clock;
+pub mod http;
+pub mod websocket;
