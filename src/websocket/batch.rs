@@ -40,6 +40,11 @@ impl Batch {
         &self.0.bytes
     }
 
+    /// Whether these bytes are frames.
+    pub fn is_framed(&self) -> bool {
+        self.0.is_framed
+    }
+
     /// The end of the frame that starts at `start`.
     pub fn frame_end(&self, start: usize) -> usize {
         if self.0.is_framed { start + frame::own_frame(&self.0.bytes[start..]).0 } else { self.0.bytes.len() }

@@ -1,0 +1,426 @@
+//! One peer's protocol state: bytes and time in, events out. It sees no socket but to write.
+//!
+//! ```text
+//! AwaitingHandshake --open--> Open --close, peer's close, error--> Closing
+//!         '-----------------respond (HTTP, refusal)------------------^
+//! ```
+
+mod outbox;
+
+use std::fmt;
+use std::io::{self, Write};
+use std::time::Duration;
+
+pub use outbox::{Backlog, Outbox};
+
+use crate::clock::Time;
+use crate::http::{HeadScanner, Refusal};
+use crate::websocket::{self, Batch, CloseCode, CloseFrame, Decoder, Item, Kind, ProtocolError};
+
+/// The closing handshake, and the wait for a peer to hang up afterwards (Tomcat waited for ever:
+/// CVE-2024-23672).
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A peer that takes no byte for so long is cut.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// From a message's first byte to its last.
+pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A page is some 30 KB: enough for the slowest of phones.
+pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a connection may cost, and how long it may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// What a message may cost.
+    pub websocket: websocket::Limits,
+    /// From accepting a connection to its whole request; not extended by bytes.
+    pub handshake_timeout: Duration,
+    /// From one ping to the next; zero: never.
+    pub ping_interval: Duration,
+    /// A peer from which nothing came for so long after a ping is dead.
+    pub pong_timeout: Duration,
+    /// Bytes that may wait for a peer that reads slowly.
+    pub outbox_bytes_max: usize,
+}
+
+/// The protocol state of one peer, and what it has still to get.
+#[derive(Debug)]
+pub struct Connection {
+    state: State,
+    // Beside the state, not in it: an event borrows from the decoder while the state changes.
+    decoder: Decoder,
+    outbox: Outbox,
+}
+
+#[derive(Debug)]
+enum State {
+    AwaitingHandshake(Box<Handshake>),
+    Open(Liveness),
+    Closing { stage: Stage, until: Time },
+}
+
+/// A request that is arriving.
+#[derive(Debug)]
+struct Handshake {
+    head: Vec<u8>,
+    scanner: HeadScanner,
+    until: Time,
+}
+
+/// Whether the peer has to prove that it is there.
+#[derive(Clone, Copy, Debug)]
+enum Liveness {
+    PingAt(Time),
+    DeadAt(Time),
+}
+
+/// How far the end of a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Our close frame is queued; the peer's is awaited, and nothing else of it is heard.
+    AwaitingClose,
+    /// All is said; what is queued has to leave. Input is thrown away.
+    Flushing,
+    /// The same, and the peer will send nothing more.
+    FlushingAfterEnd,
+    /// Our direction is shut; the peer has to hang up. Closing now would reset the connection if
+    /// bytes of the peer are unread, and the peer might lose our last words (RFC 1122 §4.2.2.13).
+    AwaitingEnd,
+    /// The socket can be closed.
+    Finished,
+}
+
+/// What a peer did.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Sent a whole request head. Answer with [`Connection::open`] or [`Connection::respond`].
+    Request(Vec<u8>),
+    /// Sent what cannot be answered, or too slowly. Answer with [`Connection::respond`].
+    Refused(Refusal),
+    /// Sent a message.
+    Message {
+        /// Text or binary.
+        kind: Kind,
+        /// The payload; text is UTF-8.
+        payload: &'a [u8],
+    },
+    /// Sent a ping; the pong is queued.
+    Ping,
+    /// Sent a pong.
+    Pong,
+    /// Ended the conversation, or made us end it. Comes once.
+    Closed(Cause),
+}
+
+/// Why a conversation ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The peer began the closing handshake.
+    Peer(CloseFrame),
+    /// The peer broke a rule.
+    Protocol(ProtocolError),
+    /// The peer hung up without a close frame.
+    Vanished,
+    /// The socket failed.
+    Failed(io::ErrorKind),
+    /// Nothing came after a ping.
+    NoPong,
+    /// The peer read too slowly.
+    TooSlow(Backlog),
+}
+
+impl Connection {
+    /// A connection that was just accepted.
+    pub fn new(now: Time, limits: &Limits) -> Connection {
+        let handshake = Handshake {
+            head: Vec::new(),
+            scanner: HeadScanner::default(),
+            until: now + limits.handshake_timeout,
+        };
+        Connection {
+            state: State::AwaitingHandshake(Box::new(handshake)),
+            decoder: Decoder::default(),
+            outbox: Outbox::default(),
+        }
+    }
+
+    /// Takes the next event off the front of `input`; `None` once all input is used. Answer each
+    /// event before the next call.
+    pub fn receive<'event, 'input: 'event>(
+        &'event mut self,
+        now: Time,
+        limits: &Limits,
+        input: &mut &'input mut [u8],
+    ) -> Option<Event<'event>> {
+        match &mut self.state {
+            State::AwaitingHandshake(handshake) => return handshake.receive(input),
+            State::Closing { .. } => {
+                self.receive_last(now, limits, input);
+                return None;
+            }
+            State::Open(liveness) => {
+                // Whatever it is, it shows that the peer is there.
+                if matches!(liveness, Liveness::DeadAt(_)) && !input.is_empty() {
+                    *liveness = Liveness::next_ping(now, limits);
+                }
+            }
+        }
+        match self.decoder.decode(now, &limits.websocket, input) {
+            Ok(None) => None,
+            Ok(Some(Item::Message { kind, payload })) => Some(Event::Message { kind, payload }),
+            Ok(Some(Item::Ping(payload))) => {
+                self.outbox.queue_pong(payload);
+                Some(Event::Ping)
+            }
+            Ok(Some(Item::Pong(_))) => Some(Event::Pong),
+            Ok(Some(Item::Close(frame))) => {
+                self.outbox.queue_close(frame.reply());
+                self.state = State::Closing { stage: Stage::Flushing, until: now + CLOSE_TIMEOUT };
+                Some(Event::Closed(Cause::Peer(frame)))
+            }
+            Err(error) => {
+                // RFC 6455 §7.1.7: fail the connection; the decoder cannot go on.
+                self.outbox.queue_close(CloseFrame::new(error.close_code(), &error.to_string()));
+                self.state = State::Closing { stage: Stage::Flushing, until: now + CLOSE_TIMEOUT };
+                Some(Event::Closed(Cause::Protocol(error)))
+            }
+        }
+    }
+
+    /// The peer will send nothing more.
+    pub fn handle_end(&mut self, now: Time) -> Option<Event<'static>> {
+        match &mut self.state {
+            State::AwaitingHandshake(_) => {
+                self.finish();
+                None
+            }
+            State::Open(_) => {
+                let until = now + CLOSE_TIMEOUT;
+                self.state = State::Closing { stage: Stage::FlushingAfterEnd, until };
+                Some(Event::Closed(Cause::Vanished))
+            }
+            State::Closing { stage, .. } => {
+                *stage = match stage {
+                    Stage::AwaitingClose | Stage::Flushing | Stage::FlushingAfterEnd => {
+                        Stage::FlushingAfterEnd
+                    }
+                    Stage::AwaitingEnd | Stage::Finished => Stage::Finished,
+                };
+                None
+            }
+        }
+    }
+
+    /// The socket failed: nothing more can be sent or received.
+    pub fn handle_failure(&mut self, error: &io::Error) -> Option<Event<'static>> {
+        let was_open = self.is_open();
+        self.finish();
+        was_open.then(|| Event::Closed(Cause::Failed(error.kind())))
+    }
+
+    /// Does what is due at `now`, which is [`Connection::deadline`] or later.
+    pub fn handle_timeout(&mut self, now: Time, limits: &Limits) -> Option<Event<'static>> {
+        let stalled = self.outbox.stalled_at(WRITE_TIMEOUT) <= now;
+        match self.state {
+            State::AwaitingHandshake(_) => Some(Event::Refused(Refusal::HandshakeTimeout)),
+            State::Closing { .. } => {
+                self.finish();
+                None
+            }
+            State::Open(_) if stalled => Some(self.cut(now, "took no byte for 10 s")),
+            State::Open(_)
+                if self.decoder.unfinished_since().is_some_and(|since| since + MESSAGE_TIMEOUT <= now) =>
+            {
+                let error = ProtocolError::MessageTooSlow;
+                self.hang_up(now, CloseFrame::new(error.close_code(), &error.to_string()));
+                Some(Event::Closed(Cause::Protocol(error)))
+            }
+            State::Open(Liveness::PingAt(_)) => {
+                // A pong is not matched to its ping, so any payload does; the time helps who traces.
+                self.outbox.queue_ping(now.as_millis().to_be_bytes());
+                self.state = State::Open(Liveness::DeadAt(now + limits.pong_timeout));
+                None
+            }
+            State::Open(Liveness::DeadAt(_)) => {
+                self.hang_up(now, CloseFrame::new(CloseCode::POLICY, "no answer to a ping"));
+                Some(Event::Closed(Cause::NoPong))
+            }
+        }
+    }
+
+    /// When [`Connection::handle_timeout`] wants to be called.
+    pub fn deadline(&self) -> Time {
+        let stalled_at = self.outbox.stalled_at(WRITE_TIMEOUT);
+        match &self.state {
+            State::AwaitingHandshake(handshake) => handshake.until,
+            State::Closing { stage: Stage::Finished, .. } => Time::NEVER,
+            State::Closing { until, .. } => stalled_at.min(*until),
+            State::Open(Liveness::PingAt(time) | Liveness::DeadAt(time)) => {
+                let unfinished = self.decoder.unfinished_since();
+                stalled_at.min(*time).min(unfinished.map_or(Time::NEVER, |since| since + MESSAGE_TIMEOUT))
+            }
+        }
+    }
+
+    /// Answers a handshake: from here on frames are spoken.
+    pub fn open(&mut self, now: Time, limits: &Limits, response: Vec<u8>) {
+        assert!(matches!(self.state, State::AwaitingHandshake(_)), "a handshake is answered once");
+        self.queue_response(now, response);
+        self.state = State::Open(Liveness::next_ping(now, limits));
+    }
+
+    /// Answers a request with a response, after which the connection is closed.
+    pub fn respond(&mut self, now: Time, response: Vec<u8>) {
+        assert!(matches!(self.state, State::AwaitingHandshake(_)), "a request is answered once");
+        self.queue_response(now, response);
+        self.state = State::Closing { stage: Stage::Flushing, until: now + RESPONSE_TIMEOUT };
+    }
+
+    /// Begins the closing handshake. What is queued leaves before the close frame.
+    pub fn close(&mut self, until: Time, frame: CloseFrame) {
+        assert!(self.is_open(), "an open connection is closed once");
+        self.outbox.queue_close(frame);
+        self.state = State::Closing { stage: Stage::AwaitingClose, until };
+    }
+
+    /// Cuts a peer that reads too slowly: what has not begun to leave is thrown away, and the peer
+    /// is told how much that was.
+    pub fn cut(&mut self, now: Time, what: &str) -> Event<'static> {
+        let backlog = self.outbox.cut();
+        let reason = format!("{what}; {backlog}");
+        self.close(now + CLOSE_TIMEOUT, CloseFrame::new(CloseCode::TRY_AGAIN_LATER, &reason));
+        Event::Closed(Cause::TooSlow(backlog))
+    }
+
+    /// Writes what the socket takes. `true`: all is said, and our direction can be shut.
+    ///
+    /// # Errors
+    /// Those of the socket, except that it is full.
+    pub fn flush(&mut self, now: Time, stream: &mut impl Write) -> io::Result<bool> {
+        self.outbox.flush(now, stream)?;
+        if !self.outbox.is_empty() {
+            return Ok(false);
+        }
+        match &mut self.state {
+            State::Closing { stage: stage @ Stage::Flushing, until } => {
+                *stage = Stage::AwaitingEnd;
+                *until = (*until).min(now + CLOSE_TIMEOUT);
+                Ok(true)
+            }
+            State::Closing { stage: stage @ Stage::FlushingAfterEnd, .. } => {
+                *stage = Stage::Finished;
+                Ok(false)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// What the peer has still to get.
+    pub fn outbox(&mut self) -> &mut Outbox {
+        &mut self.outbox
+    }
+
+    /// Whether something waits for the socket, or its end for the last of it.
+    pub fn wants_flush(&self) -> bool {
+        let is_leaving =
+            matches!(self.state, State::Closing { stage: Stage::Flushing | Stage::FlushingAfterEnd, .. });
+        is_leaving || !self.outbox.is_empty()
+    }
+
+    /// Whether messages can be exchanged.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Open(_))
+    }
+
+    /// Whether the request has not been answered yet.
+    pub fn is_awaiting_handshake(&self) -> bool {
+        matches!(self.state, State::AwaitingHandshake(_))
+    }
+
+    /// Whether the socket can be closed.
+    pub fn is_finished(&self) -> bool {
+        matches!(self.state, State::Closing { stage: Stage::Finished, .. })
+    }
+
+    /// Input after the end of the conversation: only the peer's close frame matters.
+    fn receive_last(&mut self, now: Time, limits: &Limits, input: &mut &mut [u8]) {
+        if let State::Closing { stage: stage @ Stage::AwaitingClose, .. } = &mut self.state {
+            loop {
+                match self.decoder.decode(now, &limits.websocket, input) {
+                    Ok(None) => return,
+                    Ok(Some(Item::Close(_))) | Err(_) => break,
+                    Ok(Some(_)) => {}
+                }
+            }
+            *stage = Stage::Flushing;
+        }
+        // RFC 6455 §1.4: after a close frame, any further data is discarded.
+        *input = &mut [];
+    }
+
+    /// Says a last word to a peer whose answer is not worth waiting for.
+    fn hang_up(&mut self, now: Time, frame: CloseFrame) {
+        self.outbox.queue_close(frame);
+        self.state = State::Closing { stage: Stage::Flushing, until: now + CLOSE_TIMEOUT };
+    }
+
+    fn queue_response(&mut self, now: Time, response: Vec<u8>) {
+        let range = 0..response.len();
+        self.outbox.queue(now, &Batch::unframed(response), range);
+    }
+
+    fn finish(&mut self) {
+        self.state = State::Closing { stage: Stage::Finished, until: Time::NEVER };
+    }
+}
+
+impl Handshake {
+    fn receive(&mut self, input: &mut &mut [u8]) -> Option<Event<'static>> {
+        let bytes = std::mem::take(input);
+        match self.scanner.scan(bytes) {
+            Err(refusal) => Some(Event::Refused(refusal)),
+            Ok(None) => {
+                self.head.extend_from_slice(bytes);
+                None
+            }
+            Ok(Some(end)) => {
+                let (head, rest) = bytes.split_at_mut(end);
+                self.head.extend_from_slice(head);
+                *input = rest;
+                Some(Event::Request(std::mem::take(&mut self.head)))
+            }
+        }
+    }
+}
+
+impl Liveness {
+    fn next_ping(now: Time, limits: &Limits) -> Liveness {
+        let never = limits.ping_interval.is_zero();
+        Liveness::PingAt(if never { Time::NEVER } else { now + limits.ping_interval })
+    }
+}
+
+impl fmt::Display for Backlog {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} messages, {} bytes behind", self.messages, self.bytes)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Peer(CloseFrame { code: None, .. }) => {
+                formatter.write_str("the peer closed without a code")
+            }
+            Cause::Peer(CloseFrame { code: Some(code), reason }) => {
+                write!(formatter, "the peer closed with {}: {reason}", code.as_u16())
+            }
+            Cause::Protocol(error) => {
+                write!(formatter, "closed with {}: {error}", error.close_code().as_u16())
+            }
+            Cause::Vanished => formatter.write_str("the peer hung up without a close frame"),
+            Cause::Failed(kind) => write!(formatter, "the socket failed: {kind}"),
+            Cause::NoPong => formatter.write_str("closed with 1008: no answer to a ping"),
+            Cause::TooSlow(backlog) => write!(formatter, "closed with 1013: too slow, {backlog}"),
+        }
+    }
+}

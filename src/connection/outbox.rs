@@ -1,0 +1,483 @@
+//! What one client has still to get: references to batches, a cursor, and control frames.
+//!
+//! Invariant: bytes leave in the order of the entries, and nothing is ever put inside a frame
+//! that has begun to leave.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, Write};
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::clock::Time;
+use crate::websocket::{Batch, CloseFrame, Opcode};
+
+/// Pieces handed to one `writev`. More rarely wait, and then another call does no harm.
+const SLICES_MAX: usize = 16;
+
+/// The queue of one client. Small while nothing waits, which is nearly always.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    front: Option<Entry>,
+    rest: Option<Box<VecDeque<Entry>>>,
+    control: Option<Box<Control>>,
+    queued_bytes: usize,
+    /// Since when no byte has left, while any waits.
+    waiting_since: Time,
+    /// The socket took less than all; nothing is tried before it says that it is writable.
+    is_blocked: bool,
+}
+
+/// A part of a batch that has still to leave.
+#[derive(Debug)]
+struct Entry {
+    batch: Batch,
+    start: usize,
+    end: usize,
+    /// The end of what must leave before anything else may: of a frame that has begun.
+    begun_until: usize,
+}
+
+/// Control frames that wait for the end of a frame. One pong at most: the newest (RFC 6455
+/// §5.5.3), so that a flood of pings cannot fill memory.
+#[derive(Debug, Default)]
+struct Control {
+    ping: Option<[u8; 8]>,
+    pong: Option<Vec<u8>>,
+    close: Option<CloseFrame>,
+}
+
+/// How far behind a client was when its queue was thrown away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// Messages that will not be sent.
+    pub messages: u64,
+    /// Their bytes, headers included.
+    pub bytes: usize,
+}
+
+impl Outbox {
+    /// Queues whole frames of a batch.
+    pub fn queue(&mut self, now: Time, batch: &Batch, range: Range<usize>) {
+        if !range.is_empty() {
+            self.push_back(now, Entry::new(batch, range));
+        }
+    }
+
+    /// Sends whole frames at once where nothing waits before them, and queues what is left.
+    ///
+    /// # Errors
+    /// Those of the socket, except that it is full.
+    pub fn send(
+        &mut self,
+        now: Time,
+        batch: &Batch,
+        range: Range<usize>,
+        stream: &mut impl Write,
+    ) -> io::Result<()> {
+        if !self.is_idle() {
+            self.queue(now, batch, range);
+            return Ok(());
+        }
+        let bytes = &batch.bytes()[range.clone()];
+        let written = write_once(|| stream.write(bytes))?;
+        if written < bytes.len() {
+            self.is_blocked = true;
+            self.push_back(now, Entry::new(batch, range));
+            self.advance(now, written);
+        }
+        Ok(())
+    }
+
+    /// Queues a ping.
+    pub fn queue_ping(&mut self, payload: [u8; 8]) {
+        self.control_mut().ping = Some(payload);
+    }
+
+    /// Queues a pong in place of one that has not begun to leave.
+    pub fn queue_pong(&mut self, payload: &[u8]) {
+        self.control_mut().pong = Some(payload.to_vec());
+    }
+
+    /// Queues the last frame: it goes behind everything else.
+    pub fn queue_close(&mut self, frame: CloseFrame) {
+        self.control_mut().close = Some(frame);
+    }
+
+    /// Writes as much as the socket takes.
+    ///
+    /// # Errors
+    /// Those of the socket, except that it is full.
+    pub fn flush(&mut self, now: Time, stream: &mut impl Write) -> io::Result<()> {
+        while !self.is_blocked {
+            self.admit_control(now);
+            let Some(front) = &self.front else { return Ok(()) };
+            let (written, wanted) = match self.rest.as_deref().filter(|rest| !rest.is_empty()) {
+                None => {
+                    let bytes = front.bytes();
+                    (write_once(|| stream.write(bytes))?, bytes.len())
+                }
+                Some(rest) => {
+                    let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+                    let entries = std::iter::once(front).chain(rest);
+                    let count = slices
+                        .iter_mut()
+                        .zip(entries)
+                        .map(|(slice, entry)| *slice = IoSlice::new(entry.bytes()))
+                        .count();
+                    let wanted = slices[..count].iter().map(|slice| slice.len()).sum();
+                    (write_once(|| stream.write_vectored(&slices[..count]))?, wanted)
+                }
+            };
+            self.is_blocked = written < wanted;
+            self.advance(now, written);
+        }
+        Ok(())
+    }
+
+    /// The socket says that it is writable again.
+    pub fn unblock(&mut self) {
+        self.is_blocked = false;
+    }
+
+    /// Throws away every message that has not begun to leave, and says how much that was.
+    pub fn cut(&mut self) -> Backlog {
+        let mut backlog = Backlog { messages: 0, bytes: 0 };
+        let mut kept = None;
+        for mut entry in self.front.take().into_iter().chain(*self.rest.take().unwrap_or_default()) {
+            backlog.messages += entry.batch.count_messages(entry.begun_until..entry.end);
+            backlog.bytes += entry.end - entry.begun_until;
+            if entry.has_begun() {
+                assert!(kept.is_none(), "one frame at a time can have begun to leave");
+                entry.end = entry.begun_until;
+                kept = Some(entry);
+            }
+        }
+        self.queued_bytes -= backlog.bytes;
+        self.front = kept;
+        self.assert_invariants();
+        backlog
+    }
+
+    /// Whether nothing waits and the socket is not known to be full.
+    pub fn is_idle(&self) -> bool {
+        self.is_empty() && !self.is_blocked
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.front.is_none() && self.control.is_none()
+    }
+
+    /// Bytes that wait, without control frames that have no place yet.
+    pub fn queued_bytes(&self) -> usize {
+        self.queued_bytes
+    }
+
+    /// When the peer will have taken no byte for `timeout`, though some wait.
+    pub fn stalled_at(&self, timeout: Duration) -> Time {
+        if self.front.is_none() { Time::NEVER } else { self.waiting_since + timeout }
+    }
+
+    fn control_mut(&mut self) -> &mut Control {
+        self.control.get_or_insert_default()
+    }
+
+    /// Gives the waiting control frames their places: pings and pongs before the first entry that
+    /// has not begun to leave, the close frame behind all.
+    fn admit_control(&mut self, now: Time) {
+        let Some(control) = self.control.take() else { return };
+        let Control { ping, pong, close } = *control;
+        for (opcode, payload) in [(Opcode::Pong, pong), (Opcode::Ping, ping.map(|payload| payload.to_vec()))]
+        {
+            if let Some(payload) = payload {
+                self.push_urgent(now, Entry::whole(Batch::control(opcode, &payload)));
+            }
+        }
+        if let Some(frame) = close {
+            self.push_back(now, Entry::whole(Batch::control(Opcode::Close, &frame.payload())));
+        }
+    }
+
+    fn push_urgent(&mut self, now: Time, entry: Entry) {
+        let Some(front) = &mut self.front else { return self.push_back(now, entry) };
+        self.queued_bytes += entry.bytes().len();
+        let second = if front.has_begun() { entry } else { std::mem::replace(front, entry) };
+        self.rest.get_or_insert_default().push_front(second);
+    }
+
+    fn push_back(&mut self, now: Time, entry: Entry) {
+        self.queued_bytes += entry.bytes().len();
+        if self.front.is_none() {
+            self.waiting_since = now;
+            self.front = Some(entry);
+        } else {
+            self.rest.get_or_insert_default().push_back(entry);
+        }
+    }
+
+    /// Moves the cursor behind bytes that have left.
+    fn advance(&mut self, now: Time, mut written: usize) {
+        if written == 0 {
+            return;
+        }
+        self.waiting_since = now;
+        self.queued_bytes -= written;
+        while let Some(front) = &mut self.front {
+            let length = front.bytes().len();
+            if written < length {
+                front.advance(written);
+                break;
+            }
+            written -= length;
+            self.front = self.rest.as_mut().and_then(|rest| rest.pop_front());
+        }
+        if self.rest.as_ref().is_some_and(|rest| rest.is_empty()) {
+            self.rest = None;
+        }
+        self.assert_invariants();
+    }
+
+    fn assert_invariants(&self) {
+        assert!(self.front.is_some() || self.rest.is_none(), "the front entry is the first");
+        assert!(self.front.is_some() || self.queued_bytes == 0, "no entry, no bytes");
+        debug_assert_eq!(
+            self.queued_bytes,
+            self.front
+                .iter()
+                .chain(self.rest.iter().flat_map(|rest| rest.iter()))
+                .map(|entry| entry.bytes().len())
+                .sum::<usize>(),
+        );
+    }
+}
+
+impl Entry {
+    /// Refers to a part of a batch, or copies it where it is the smaller part: who waits for a few
+    /// frames must not keep a large batch alive that nobody else needs.
+    fn new(batch: &Batch, range: Range<usize>) -> Entry {
+        if range.len() * 2 < batch.bytes().len() {
+            Entry::whole(batch.copy_of(range))
+        } else {
+            Entry::part(batch.clone(), range)
+        }
+    }
+
+    fn whole(batch: Batch) -> Entry {
+        let range = 0..batch.bytes().len();
+        Entry::part(batch, range)
+    }
+
+    fn part(batch: Batch, range: Range<usize>) -> Entry {
+        // A response of HTTP counts as begun: nothing goes before it, and no cut drops it.
+        let begun_until = if batch.is_framed() { range.start } else { range.end };
+        Entry { batch, start: range.start, end: range.end, begun_until }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.batch.bytes()[self.start..self.end]
+    }
+
+    fn has_begun(&self) -> bool {
+        self.begun_until > self.start
+    }
+
+    /// Walks to the frame in which the cursor now stands.
+    fn advance(&mut self, written: usize) {
+        self.start += written;
+        while self.begun_until < self.start {
+            self.begun_until = self.batch.frame_end(self.begun_until);
+        }
+        assert!(self.begun_until <= self.end, "entries hold whole frames");
+    }
+}
+
+/// One attempt: a full socket takes nothing, a signal changes nothing.
+fn write_once(mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match write() {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::websocket::{BatchBuilder, CloseCode, Kind};
+
+    const NOW: Time = Time::from_millis(5);
+
+    /// A socket that takes only so many bytes, then is full until more are granted.
+    #[derive(Default)]
+    struct Pipe {
+        room: usize,
+        taken: Vec<u8>,
+        calls: usize,
+    }
+
+    impl Write for Pipe {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.write_vectored(&[IoSlice::new(bytes)])
+        }
+
+        fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            self.calls += 1;
+            let before = self.room;
+            for slice in slices {
+                let taken = slice.len().min(self.room);
+                self.taken.extend_from_slice(&slice[..taken]);
+                self.room -= taken;
+            }
+            if before == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(before - self.room) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn batch(payloads: &[&[u8]]) -> Batch {
+        let mut builder = BatchBuilder::default();
+        for payload in payloads {
+            builder.push(Kind::Text, &[payload]);
+        }
+        builder.seal()
+    }
+
+    fn all(batch: &Batch) -> Range<usize> {
+        0..batch.bytes().len()
+    }
+
+    #[test]
+    fn an_idle_client_is_written_to_at_once_and_keeps_nothing() {
+        let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: 100, ..Pipe::default() });
+        let batch = batch(&[b"one", b"two"]);
+        outbox.send(NOW, &batch, all(&batch), &mut pipe).expect("room");
+        assert!(outbox.is_idle());
+        assert_eq!(pipe.taken, batch.bytes());
+        assert!(size_of::<Outbox>() <= 72, "{}", size_of::<Outbox>());
+    }
+
+    #[test]
+    fn a_full_socket_is_not_asked_again_before_it_is_writable() {
+        let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: 3, ..Pipe::default() });
+        let batch = batch(&[b"one", b"two"]);
+        outbox.send(NOW, &batch, all(&batch), &mut pipe).expect("some room");
+        outbox.send(NOW, &batch, all(&batch), &mut pipe).expect("no room");
+        outbox.flush(NOW, &mut pipe).expect("no room");
+        assert_eq!((pipe.calls, outbox.queued_bytes()), (1, 17));
+        pipe.room = 100;
+        outbox.unblock();
+        outbox.flush(NOW, &mut pipe).expect("room");
+        assert_eq!(pipe.calls, 2, "both batches leave in one writev");
+        assert_eq!(pipe.taken, [batch.bytes(), batch.bytes()].concat());
+        assert!(outbox.is_idle());
+    }
+
+    #[test]
+    fn control_frames_go_between_frames_and_only_the_newest_pong() {
+        let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: 3, ..Pipe::default() });
+        let batch = batch(&[b"one"]);
+        outbox.send(NOW, &batch, all(&batch), &mut pipe).expect("some room");
+        outbox.queue(NOW, &batch, all(&batch));
+        outbox.queue_pong(b"old");
+        outbox.queue_pong(b"new");
+        outbox.queue_ping([1; 8]);
+        outbox.queue_close(CloseFrame::new(CloseCode::NORMAL, ""));
+        pipe.room = 100;
+        outbox.unblock();
+        outbox.flush(NOW, &mut pipe).expect("room");
+        let wanted: &[&[u8]] = &[
+            b"\x81\x03one",
+            b"\x89\x08\x01\x01\x01\x01\x01\x01\x01\x01",
+            b"\x8A\x03new",
+            b"\x81\x03one",
+            b"\x88\x02\x03\xe8",
+        ];
+        assert_eq!(pipe.taken, wanted.concat());
+    }
+
+    #[test]
+    fn the_response_of_the_handshake_goes_before_any_frame() {
+        let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: 100, ..Pipe::default() });
+        let response = Batch::unframed(b"HTTP/1.1 101\r\n\r\n".to_vec());
+        outbox.queue(NOW, &response, all(&response));
+        outbox.queue_pong(b"x");
+        outbox.flush(NOW, &mut pipe).expect("room");
+        assert_eq!(pipe.taken, b"HTTP/1.1 101\r\n\r\n\x8A\x01x");
+    }
+
+    #[test]
+    fn a_cut_finishes_the_frame_that_has_begun_and_counts_the_rest() {
+        let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: 7, ..Pipe::default() });
+        let batch = batch(&[b"one", b"two", b"three"]);
+        outbox.send(NOW, &batch, all(&batch), &mut pipe).expect("some room");
+        outbox.queue(NOW, &batch, all(&batch));
+        assert_eq!(outbox.cut(), Backlog { messages: 4, bytes: 7 + 17 });
+        outbox.queue_close(CloseFrame::new(CloseCode::TRY_AGAIN_LATER, ""));
+        pipe.room = 100;
+        outbox.unblock();
+        outbox.flush(NOW, &mut pipe).expect("room");
+        assert_eq!(pipe.taken, b"\x81\x03one\x81\x03two\x88\x02\x03\xf5");
+    }
+
+    #[test]
+    fn a_few_frames_of_a_large_batch_are_copied() {
+        let mut outbox = Outbox { is_blocked: true, ..Outbox::default() };
+        let batch = batch(&[b"small", &[b'x'; 1000]]);
+        outbox.queue(NOW, &batch, 0..7);
+        assert_eq!(outbox.front.as_ref().expect("queued").batch.bytes(), b"\x81\x05small");
+        outbox.queue(NOW, &batch, all(&batch));
+        let mut builder = BatchBuilder::default();
+        builder.recycle(batch);
+        assert_eq!(outbox.queued_bytes(), 7 + 7 + 1004);
+    }
+
+    #[test]
+    fn stalling_is_counted_from_the_last_byte_that_left() {
+        let timeout = Duration::from_millis(100);
+        let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: 3, ..Pipe::default() });
+        assert_eq!(outbox.stalled_at(timeout), Time::NEVER);
+        let batch = batch(&[b"one"]);
+        outbox.send(NOW, &batch, all(&batch), &mut pipe).expect("some room");
+        assert_eq!(outbox.stalled_at(timeout), Time::from_millis(105));
+        outbox.unblock();
+        outbox.flush(Time::from_millis(50), &mut pipe).expect("no room");
+        assert_eq!(outbox.stalled_at(timeout), Time::from_millis(105), "no byte left");
+        pipe.room = 1;
+        outbox.unblock();
+        outbox.flush(Time::from_millis(60), &mut pipe).expect("some room");
+        assert_eq!(outbox.stalled_at(timeout), Time::from_millis(160));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_socket_takes_all_arrives_in_order(
+            lengths in prop::collection::vec(0_usize..300, 1..12),
+            grants in prop::collection::vec(0_usize..200, 0..40),
+        ) {
+            let (mut outbox, mut pipe) = (Outbox::default(), Pipe::default());
+            let mut wanted = Vec::new();
+            let mut grants = grants.into_iter();
+            for length in lengths {
+                let batch = batch(&[&vec![b'x'; length], b"tail"]);
+                wanted.extend_from_slice(batch.bytes());
+                outbox.send(NOW, &batch, all(&batch), &mut pipe).expect("a pipe does not fail");
+                pipe.room += grants.next().unwrap_or(0);
+                outbox.unblock();
+                outbox.flush(NOW, &mut pipe).expect("a pipe does not fail");
+                prop_assert_eq!(outbox.queued_bytes(), wanted.len() - pipe.taken.len());
+            }
+            pipe.room = usize::MAX;
+            outbox.unblock();
+            outbox.flush(NOW, &mut pipe).expect("a pipe does not fail");
+            prop_assert_eq!(&pipe.taken, &wanted);
+            prop_assert!(outbox.is_idle());
+        }
+    }
+}
