@@ -1,0 +1,117 @@
+//! The text lines of a chat room, byte for byte.
+
+use std::net::SocketAddr;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+/// What a member is called in the lines of a room.
+#[derive(Debug)]
+pub(super) struct Voice {
+    /// Before `say:`, `('IP', PORT)` or the name given.
+    pub(super) who: Box<str>,
+    /// In `Welcome` and `Logout`: the IP or the name given.
+    pub(super) name: Box<str>,
+}
+
+impl Voice {
+    pub(super) fn new(address: SocketAddr, name: Option<String>) -> Voice {
+        // A dual-stack listener shows IPv4 peers as `::ffff:a.b.c.d`; people know them without.
+        let ip = address.ip().to_canonical();
+        match name {
+            Some(name) => Voice { who: name.as_str().into(), name: name.into() },
+            None => {
+                Voice { who: format!("('{ip}', {})", address.port()).into(), name: ip.to_string().into() }
+            }
+        }
+    }
+
+    /// `Welcome NAME !`
+    pub(super) fn welcome(&self) -> [&[u8]; 3] {
+        [b"Welcome ", self.name.as_bytes(), b" !"]
+    }
+
+    /// `HH:MM:SS WHO say: TEXT`
+    pub(super) fn say<'a>(&'a self, time: &'a [u8], text: &'a [u8]) -> [&'a [u8]; 5] {
+        [time, b" ", self.who.as_bytes(), b" say: ", text]
+    }
+
+    /// `HH:MM:SS WHO say: NAME Logout`
+    pub(super) fn logout<'a>(&'a self, time: &'a [u8]) -> [&'a [u8]; 6] {
+        [time, b" ", self.who.as_bytes(), b" say: ", self.name.as_bytes(), b" Logout"]
+    }
+}
+
+/// `HH:MM:SS 3 joined, 2 left, 117 here`: joins and leaves of a large room, together.
+pub(super) fn counts(time: &[u8], joined: u32, left: u32, here: usize) -> String {
+    format!("{} {joined} joined, {left} left, {here} here", String::from_utf8_lossy(time))
+}
+
+/// Local time of day, written out once a second.
+#[derive(Debug)]
+pub(super) struct LocalTime {
+    zone: TimeZone,
+    second: i64,
+    text: [u8; 8],
+}
+
+impl LocalTime {
+    pub(super) fn new(zone: TimeZone) -> LocalTime {
+        // No turn happens in this second, so the first one is written out.
+        LocalTime { zone, second: i64::MIN, text: *b"00:00:00" }
+    }
+
+    /// `HH:MM:SS` at this moment.
+    pub(super) fn at(&mut self, wall: Timestamp) -> &[u8; 8] {
+        if wall.as_second() != self.second {
+            self.second = wall.as_second();
+            let time = self.zone.to_datetime(wall).time();
+            let text = format!("{:02}:{:02}:{:02}", time.hour(), time.minute(), time.second());
+            self.text.copy_from_slice(text.as_bytes());
+        }
+        &self.text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(parts: &[&[u8]]) -> String {
+        String::from_utf8(parts.concat()).expect("lines are UTF-8")
+    }
+
+    #[test]
+    fn the_lines_of_somebody_without_a_name() {
+        for (address, who, name) in [
+            ("10.0.0.7:4242", "('10.0.0.7', 4242)", "10.0.0.7"),
+            ("[::1]:9", "('::1', 9)", "::1"),
+            ("[::ffff:10.0.0.7]:4242", "('10.0.0.7', 4242)", "10.0.0.7"),
+        ] {
+            let voice = Voice::new(address.parse().expect("an address"), None);
+            assert_eq!(text(&voice.welcome()), format!("Welcome {name} !"));
+            assert_eq!(text(&voice.say(b"12:00:01", "你好".as_bytes())), format!("12:00:01 {who} say: 你好"));
+            assert_eq!(text(&voice.logout(b"12:00:02")), format!("12:00:02 {who} say: {name} Logout"));
+        }
+    }
+
+    #[test]
+    fn a_name_stands_for_both() {
+        let voice = Voice::new("10.0.0.7:4242".parse().expect("an address"), Some("alice".to_owned()));
+        assert_eq!(text(&voice.welcome()), "Welcome alice !");
+        assert_eq!(text(&voice.say(b"12:00:01", b"hi")), "12:00:01 alice say: hi");
+        assert_eq!(text(&voice.logout(b"12:00:02")), "12:00:02 alice say: alice Logout");
+        assert_eq!(counts(b"12:00:03", 3, 2, 117), "12:00:03 3 joined, 2 left, 117 here");
+    }
+
+    #[test]
+    fn local_time_follows_zone_and_second() {
+        let zone = TimeZone::fixed(jiff::tz::offset(8));
+        let mut time = LocalTime::new(zone);
+        let at = |second| Timestamp::from_second(second).expect("in range");
+        assert_eq!(time.at(at(0)), b"08:00:00");
+        assert_eq!(time.at(at(57_599)), b"23:59:59");
+        assert_eq!(time.at(at(57_600)), b"00:00:00");
+        assert_eq!(time.at(at(0)), b"08:00:00", "clocks are set back");
+    }
+}
