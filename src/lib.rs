@@ -2,6 +2,9 @@
 
 pub mod chat;
 pub mod clock;
+pub mod config;
 pub mod connection;
+pub mod event_loop;
 pub mod http;
+pub mod server;
 pub mod websocket;

@@ -226,7 +226,7 @@ impl Connection {
                 self.finish();
                 None
             }
-            State::Open(_) if stalled => Some(self.cut(now, "took no byte for 10 s")),
+            State::Open(_) if stalled => Some(Event::Closed(self.cut(now, "took no byte for 10 s"))),
             State::Open(_)
                 if self.decoder.unfinished_since().is_some_and(|since| since + MESSAGE_TIMEOUT <= now) =>
             {
@@ -284,11 +284,11 @@ impl Connection {
 
     /// Cuts a peer that reads too slowly: what has not begun to leave is thrown away, and the peer
     /// is told how much that was.
-    pub fn cut(&mut self, now: Time, what: &str) -> Event<'static> {
+    pub fn cut(&mut self, now: Time, what: &str) -> Cause {
         let backlog = self.outbox.cut();
         let reason = format!("{what}; {backlog}");
         self.close(now + CLOSE_TIMEOUT, CloseFrame::new(CloseCode::TRY_AGAIN_LATER, &reason));
-        Event::Closed(Cause::TooSlow(backlog))
+        Cause::TooSlow(backlog)
     }
 
     /// Writes what the socket takes. `true`: all is said, and our direction can be shut.

@@ -1,0 +1,303 @@
+//! `Server<S>`: a slab of clients, and the five phases of a turn. It knows no clock and no poll,
+//! so that the same code runs on sockets and on a simulated network.
+//!
+//! 1. **read**: what the ready clients sent becomes events, and each event is routed at once to
+//!    the chat, since it borrows from the read buffer.
+//! 2. **route**: what is due by the clock is routed too; all effects are in [`outgoing`].
+//! 3. **deliver**: each room's batch goes to its members, at once where nothing waits.
+//! 4. **flush**: one write for each client that has more to get.
+//! 5. **reap**: who has gone leaves the rooms; slots are freed last, so that a token cannot change
+//!    owner within a turn.
+//!
+//! **Nothing is written while reading, and nothing is removed while iterating.**
+
+mod deadlines;
+mod outgoing;
+mod phases;
+mod site;
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use slab::Slab;
+
+use crate::chat::{Chat, ClientId};
+use crate::clock::{Now, Time};
+use crate::connection::{self, Connection};
+use crate::http::Refusal;
+use deadlines::Deadlines;
+use outgoing::Outgoing;
+pub use site::Site;
+
+/// The first read of a connection: a chat message fits, and an idle client costs nothing.
+const FIRST_READ_BYTES: usize = 128;
+/// The largest read, and the size of the one buffer that all reads go through.
+const LAST_READ_BYTES: usize = 64 * 1024;
+/// A read that fills its chunk makes the next one so many times larger; a short one shrinks it.
+const READ_FACTOR: usize = 8;
+/// What one client may send in a turn before the others have theirs.
+const CLIENT_READ_BYTES: usize = 64 * 1024;
+/// What all clients may send in a turn before it is delivered: it bounds the memory of a turn.
+const TURN_READ_BYTES: usize = 256 * 1024;
+/// Refused clients that are let in to read why; further ones are closed at once.
+const REFUSED_MAX: usize = 32;
+
+/// What the server may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// What one connection may cost.
+    pub connection: connection::Limits,
+    /// Clients connected at the same time.
+    pub clients_max: usize,
+    /// How long queued messages may take to leave when the server stops.
+    pub drain_timeout: Duration,
+}
+
+/// A stream of bytes that can say that it will send no more.
+pub trait Stream: Read + Write {
+    /// Ends our direction; the peer reads all that was written, then the end.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    fn shutdown_write(&mut self) -> io::Result<()>;
+}
+
+/// What a poll says of a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// There may be something to read, or an error to find.
+    pub is_readable: bool,
+    /// There may be room to write.
+    pub is_writable: bool,
+    /// The peer has ended its direction: reading must go on until the end is seen, since no
+    /// further edge tells of it.
+    pub is_read_closed: bool,
+}
+
+/// The server, for streams of any kind.
+#[derive(Debug)]
+pub struct Server<S> {
+    clients: Slab<Client<S>>,
+    chat: Chat,
+    outgoing: Outgoing,
+    deadlines: Deadlines,
+    site: Site,
+    limits: Limits,
+    /// Clients with something to read; also those whom a budget has cut off.
+    runnable: VecDeque<ClientId>,
+    /// Clients with something to write, or to end.
+    flushable: Vec<ClientId>,
+    /// Clients whose conversation ended after this turn's messages were delivered.
+    leaving: Vec<ClientId>,
+    /// Clients whose slot can be freed.
+    finished: Vec<ClientId>,
+    /// Clients who could not be given all at once, or whose socket failed. Empty but in deliver.
+    troubled: Vec<(ClientId, Option<io::Error>)>,
+    scratch: Box<[u8]>,
+    mode: Mode,
+}
+
+/// One connected peer.
+#[derive(Debug)]
+struct Client<S> {
+    stream: S,
+    address: SocketAddr,
+    connection: Connection,
+    /// The deadline entry that counts.
+    armed: Time,
+    read_bytes: u32,
+    is_read_closed: bool,
+    /// In `runnable`, in `flushable`, and among those who get a part of a batch.
+    is_runnable: bool,
+    is_flushable: bool,
+    is_special: bool,
+}
+
+/// Whether the server takes clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Serving,
+    /// A signal came; the clients are told at the end of the turn, behind its messages.
+    AboutToDrain {
+        until: Time,
+    },
+    Draining {
+        until: Time,
+    },
+}
+
+impl<S: Stream> Server<S> {
+    /// A server without clients.
+    pub fn new(limits: Limits, site: Site, zone: TimeZone) -> Server<S> {
+        Server {
+            clients: Slab::new(),
+            chat: Chat::new(zone),
+            outgoing: Outgoing::default(),
+            deadlines: Deadlines::default(),
+            site,
+            limits,
+            runnable: VecDeque::new(),
+            flushable: Vec::new(),
+            leaving: Vec::new(),
+            finished: Vec::new(),
+            troubled: Vec::new(),
+            scratch: vec![0; LAST_READ_BYTES].into_boxed_slice(),
+            mode: Mode::Serving,
+        }
+    }
+
+    /// The token under which the next stream is to be registered.
+    pub fn next_token(&self) -> usize {
+        self.clients.vacant_key()
+    }
+
+    /// Takes a stream that was registered under [`Server::next_token`]. A full server refuses it;
+    /// `false`: without even keeping it.
+    pub fn accept(&mut self, now: Now, stream: S, address: SocketAddr) -> bool {
+        let is_full = self.clients.len() >= self.limits.clients_max;
+        if self.clients.len() >= self.limits.clients_max.saturating_add(REFUSED_MAX) {
+            return false;
+        }
+        let id = ClientId::new(self.clients.insert(Client {
+            stream,
+            address,
+            connection: Connection::new(now.time, &self.limits.connection),
+            armed: Time::NEVER,
+            read_bytes: FIRST_READ_BYTES as u32,
+            is_read_closed: false,
+            is_runnable: false,
+            is_flushable: false,
+            is_special: false,
+        }));
+        if is_full {
+            self.clients[id.index()].refuse(now, Refusal::Full, b"");
+            self.mark_flushable(id);
+        }
+        self.arm(id);
+        true
+    }
+
+    /// Notes what a poll says of a client.
+    pub fn handle_ready(&mut self, token: usize, readiness: Readiness) {
+        let Some(client) = self.clients.get_mut(token) else { return };
+        let id = ClientId::new(token);
+        client.is_read_closed |= readiness.is_read_closed;
+        if (readiness.is_readable || readiness.is_read_closed) && !client.is_runnable {
+            client.is_runnable = true;
+            self.runnable.push_back(id);
+        }
+        if readiness.is_writable {
+            client.connection.outbox().unblock();
+            self.mark_flushable(id);
+        }
+    }
+
+    /// Does all that can be done at `now`, in five phases.
+    pub fn turn(&mut self, now: Now) {
+        self.read(now);
+        self.route(now);
+        self.deliver(now);
+        self.flush(now);
+        self.reap(now);
+        self.assert_settled();
+    }
+
+    /// When the next turn is due even if no client does anything.
+    pub fn deadline(&self) -> Time {
+        let drained = match self.mode {
+            Mode::Serving => Time::NEVER,
+            Mode::AboutToDrain { until } | Mode::Draining { until } => until,
+        };
+        self.deadlines.next().min(self.chat.deadline()).min(drained)
+    }
+
+    /// Whether the next turn is due at once.
+    pub fn has_work(&self) -> bool {
+        !self.runnable.is_empty()
+            || !self.outgoing.is_empty()
+            || matches!(self.mode, Mode::AboutToDrain { .. })
+    }
+
+    /// Takes no more clients; those who are here get what is queued, then a close frame.
+    pub fn begin_shutdown(&mut self, now: Now) {
+        if self.mode == Mode::Serving {
+            self.mode = Mode::AboutToDrain { until: now.time + self.limits.drain_timeout };
+        }
+    }
+
+    /// Whether a shutdown is over: everybody has gone, or the time is up.
+    pub fn is_drained(&self, now: Now) -> bool {
+        match self.mode {
+            Mode::Draining { until } => self.clients.is_empty() || until <= now.time,
+            Mode::Serving | Mode::AboutToDrain { .. } => false,
+        }
+    }
+
+    /// Clients that are connected, in whatever state.
+    pub fn client_count(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Rooms and topics with members.
+    pub fn room_count(&self) -> usize {
+        self.chat.room_count()
+    }
+
+    fn mark_flushable(&mut self, id: ClientId) {
+        let client = &mut self.clients[id.index()];
+        if client.connection.wants_flush() && !client.is_flushable {
+            client.is_flushable = true;
+            self.flushable.push(id);
+        }
+    }
+
+    fn arm(&mut self, id: ClientId) {
+        let client = &mut self.clients[id.index()];
+        self.deadlines.arm(id, client.connection.deadline(), &mut client.armed);
+    }
+
+    /// Every turn ends settled. What reap itself announced waits for the next turn, which is then
+    /// due at once.
+    fn assert_settled(&self) {
+        assert!(self.flushable.is_empty(), "all that could leave has left");
+        assert!(self.leaving.is_empty(), "who has gone has left the rooms");
+        assert!(self.finished.is_empty(), "slots are free");
+    }
+}
+
+/// Text of a peer for a log: one printable line of at most 256 bytes.
+fn printable(bytes: &[u8]) -> String {
+    const BYTES_MAX: usize = 256;
+    let mut line = String::new();
+    for char in String::from_utf8_lossy(bytes).chars() {
+        let escaped = char.escape_debug();
+        if line.len() + escaped.clone().map(char::len_utf8).sum::<usize>() > BYTES_MAX - '…'.len_utf8() {
+            line.push('…');
+            break;
+        }
+        line.extend(escaped);
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_peer_says_is_one_printable_line_in_the_log() {
+        for (bytes, wanted) in [
+            (b"GET / HTTP/1.1".as_slice(), "GET / HTTP/1.1"),
+            (b"a\r\n\x1b[31mb", "a\\r\\n\\u{1b}[31mb"),
+            ("你好\u{202e}\u{200b}".as_bytes(), "你好\\u{202e}\\u{200b}"),
+            (b"\xff", "\u{fffd}"),
+        ] {
+            assert_eq!(printable(bytes), wanted);
+        }
+        let long = printable(&[b'\n'; 1000]);
+        assert!(long.len() <= 256 && long.ends_with("\\n…"), "{long}");
+    }
+}

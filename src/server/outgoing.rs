@@ -1,0 +1,220 @@
+//! What a turn has to send: one batch a room, one for everything private, and who gets which part.
+
+use std::ops::Range;
+
+use crate::chat::{ClientId, Effect, RoomId};
+use crate::websocket::{Batch, BatchBuilder, CloseFrame};
+
+/// Builders kept for the next turns; more rooms than this rarely speak in one turn.
+const SPARE_BUILDERS_MAX: usize = 64;
+
+/// The messages of one turn.
+#[derive(Debug, Default)]
+pub(super) struct Outgoing {
+    /// By room.
+    rooms: Vec<RoomTurn>,
+    /// Rooms in which something happened.
+    touched: Vec<RoomId>,
+    private: BatchBuilder,
+    /// Which parts of the private batch are whose, in order.
+    private_parts: Vec<(ClientId, Range<usize>)>,
+    close: Option<(ClientId, CloseFrame)>,
+    spare: Vec<BatchBuilder>,
+}
+
+/// What happened in a room in this turn.
+#[derive(Debug, Default)]
+pub(super) struct RoomTurn {
+    builder: BatchBuilder,
+    /// Members who do not get the whole batch, and why.
+    changes: Vec<(ClientId, Change)>,
+    is_touched: bool,
+}
+
+/// Why a member gets a part only. The numbers are places in the batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Joined here: nothing from before.
+    Joined(usize),
+    /// Left here: nothing from then on.
+    Left(usize),
+    /// Does not get his own message.
+    Except(Range<usize>),
+}
+
+impl Outgoing {
+    /// Writes down what shall happen. Messages are encoded here, once.
+    pub(super) fn apply(&mut self, effect: Effect<'_>) {
+        match effect {
+            Effect::Join { room, client } => {
+                let turn = self.touch(room);
+                let place = turn.builder.len();
+                turn.changes.push((client, Change::Joined(place)));
+            }
+            Effect::Leave { room, client } => {
+                let turn = self.touch(room);
+                let place = turn.builder.len();
+                // Before the first message there is nothing that the leaver could get.
+                if place > 0 {
+                    turn.changes.push((client, Change::Left(place)));
+                }
+            }
+            Effect::Publish { room, except, kind, parts } => {
+                let turn = self.touch(room);
+                let start = turn.builder.len();
+                turn.builder.push(kind, parts);
+                if let Some(client) = except {
+                    let end = turn.builder.len();
+                    turn.changes.push((client, Change::Except(start..end)));
+                }
+            }
+            Effect::Send { client, kind, parts } => {
+                let start = self.private.len();
+                self.private.push(kind, parts);
+                let end = self.private.len();
+                match self.private_parts.last_mut() {
+                    Some((last, range)) if *last == client => range.end = end,
+                    _ => self.private_parts.push((client, start..end)),
+                }
+            }
+            Effect::Close { client, frame } => self.close = Some((client, frame)),
+        }
+    }
+
+    /// The close frame that the last message of `client` has led to.
+    pub(super) fn take_close(&mut self, client: ClientId) -> Option<CloseFrame> {
+        let (whose, frame) = self.close.take()?;
+        assert_eq!(whose, client, "a message closes its sender only");
+        Some(frame)
+    }
+
+    /// Whether nothing has to be sent.
+    pub(super) fn is_empty(&self) -> bool {
+        self.touched.is_empty() && self.private.is_empty() && self.close.is_none()
+    }
+
+    /// Ends the private batch, if there is one.
+    pub(super) fn seal_private(&mut self) -> Option<(Batch, Vec<(ClientId, Range<usize>)>)> {
+        (!self.private.is_empty()).then(|| (self.private.seal(), std::mem::take(&mut self.private_parts)))
+    }
+
+    /// Gives memory of the private batch back, for the next turn.
+    pub(super) fn recycle_private(&mut self, batch: Batch, mut parts: Vec<(ClientId, Range<usize>)>) {
+        parts.clear();
+        self.private_parts = parts;
+        self.private.recycle(batch);
+    }
+
+    /// Takes a room in which something happened.
+    pub(super) fn pop_room(&mut self) -> Option<(RoomId, RoomTurn)> {
+        let room = self.touched.pop()?;
+        Some((room, std::mem::take(&mut self.rooms[room.index()])))
+    }
+
+    /// Gives memory of a room's batch back, for whichever room speaks next.
+    pub(super) fn recycle_room(&mut self, batch: Batch) {
+        if self.spare.len() < SPARE_BUILDERS_MAX {
+            let mut builder = BatchBuilder::default();
+            builder.recycle(batch);
+            self.spare.push(builder);
+        }
+    }
+
+    fn touch(&mut self, room: RoomId) -> &mut RoomTurn {
+        if self.rooms.len() <= room.index() {
+            self.rooms.resize_with(room.index() + 1, RoomTurn::default);
+        }
+        let turn = &mut self.rooms[room.index()];
+        if !turn.is_touched {
+            turn.is_touched = true;
+            turn.builder = self.spare.pop().unwrap_or_default();
+            self.touched.push(room);
+        }
+        turn
+    }
+}
+
+impl RoomTurn {
+    /// Ends the room's batch. The changes come sorted by client, each client's in order.
+    pub(super) fn seal(mut self) -> (Batch, Vec<(ClientId, Change)>) {
+        self.changes.sort_by_key(|(client, _)| *client);
+        (self.builder.seal(), self.changes)
+    }
+}
+
+/// The parts of a batch of `end` bytes that a member with these changes gets, in order.
+pub(super) fn parts_of(changes: &[(ClientId, Change)], end: usize) -> impl Iterator<Item = Range<usize>> {
+    let mut start = 0;
+    let mut has_left = false;
+    let mut parts = Vec::with_capacity(changes.len() + 1);
+    for (_, change) in changes {
+        match change {
+            Change::Joined(place) => start = *place,
+            Change::Left(place) => {
+                parts.push(start..*place);
+                has_left = true;
+            }
+            Change::Except(range) => {
+                parts.push(start..range.start);
+                start = range.end;
+            }
+        }
+    }
+    if !has_left {
+        parts.push(start..end);
+    }
+    parts.into_iter().filter(|part| !part.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::websocket::Kind;
+
+    #[test]
+    fn parts() {
+        use Change::{Except, Joined, Left};
+        let client = ClientId::new(1);
+        for (changes, wanted) in [
+            (vec![], vec![0..100]),
+            (vec![Joined(30)], vec![30..100]),
+            (vec![Joined(100)], vec![]),
+            (vec![Left(30)], vec![0..30]),
+            (vec![Joined(30), Left(40)], vec![30..40]),
+            (vec![Joined(30), Left(30)], vec![]),
+            (vec![Except(10..20), Except(20..30), Except(90..100)], vec![0..10, 30..90]),
+            (vec![Joined(5), Except(10..20), Left(40)], vec![5..10, 20..40]),
+        ] {
+            let changes: Vec<_> = changes.into_iter().map(|change| (client, change)).collect();
+            assert_eq!(parts_of(&changes, 100).collect::<Vec<_>>(), wanted, "{changes:?}");
+        }
+    }
+
+    #[test]
+    fn a_room_gets_one_batch_a_turn_and_private_parts_are_joined() {
+        let mut outgoing = Outgoing::default();
+        let (room, alice, bob) = (RoomId::new(2), ClientId::new(1), ClientId::new(0));
+        let parts: &[&[u8]] = &[b"x"];
+        let kind = Kind::Text;
+        for client in [alice, alice, bob] {
+            outgoing.apply(Effect::Send { client, kind, parts });
+        }
+        outgoing.apply(Effect::Leave { room, client: bob });
+        outgoing.apply(Effect::Publish { room, except: Some(alice), kind, parts });
+        outgoing.apply(Effect::Join { room, client: bob });
+        outgoing.apply(Effect::Publish { room, except: None, kind, parts });
+        assert!(!outgoing.is_empty());
+
+        let (batch, private) = outgoing.seal_private().expect("three messages");
+        assert_eq!(private, [(alice, 0..6), (bob, 6..9)]);
+        outgoing.recycle_private(batch, private);
+        let (id, turn) = outgoing.pop_room().expect("touched");
+        assert_eq!(id, room);
+        let (batch, changes) = turn.seal();
+        assert_eq!(batch.bytes(), b"\x81\x01x\x81\x01x");
+        assert_eq!(changes, [(bob, Change::Joined(3)), (alice, Change::Except(0..3))]);
+        assert!(outgoing.pop_room().is_none() && outgoing.is_empty());
+        outgoing.recycle_room(batch);
+        assert_eq!(outgoing.spare.len(), 1);
+    }
+}

@@ -1,0 +1,340 @@
+//! The five phases, in their order.
+
+use std::io;
+use std::ops::Range;
+use std::time::Duration;
+
+use log::{Level, debug, info, log};
+
+use super::outgoing::{Change, parts_of};
+use super::site::Answer;
+use super::{
+    CLIENT_READ_BYTES, Client, FIRST_READ_BYTES, LAST_READ_BYTES, Mode, READ_FACTOR, Server, Stream,
+    TURN_READ_BYTES, printable,
+};
+use crate::chat::{ClientId, RoomId};
+use crate::clock::{Now, Time};
+use crate::connection::{CLOSE_TIMEOUT, Cause, Event};
+use crate::http::Refusal;
+use crate::websocket::{Batch, CloseCode, CloseFrame};
+
+impl<S: Stream> Server<S> {
+    /// Reads from every client that is ready, each within its budget and all within the turn's.
+    /// Who is cut off comes first in the next turn.
+    pub(super) fn read(&mut self, now: Now) {
+        let mut budget = TURN_READ_BYTES;
+        for _ in 0..self.runnable.len() {
+            if budget == 0 {
+                break;
+            }
+            let id = self.runnable.pop_front().expect("one round of the queue");
+            let used = self.read_client(now, id);
+            budget = budget.saturating_sub(used);
+            self.mark_flushable(id);
+            self.arm(id);
+        }
+    }
+
+    /// Reads from one client until it has no more or its budget is used; returns what it used.
+    fn read_client(&mut self, now: Now, id: ClientId) -> usize {
+        self.clients[id.index()].is_runnable = false;
+        let mut used = 0;
+        loop {
+            let client = &mut self.clients[id.index()];
+            if client.connection.is_finished() {
+                return used;
+            }
+            if used >= CLIENT_READ_BYTES {
+                client.is_runnable = true;
+                self.runnable.push_back(id);
+                return used;
+            }
+            let chunk = client.read_bytes as usize;
+            match client.stream.read(&mut self.scratch[..chunk]) {
+                Ok(0) => {
+                    let event = client.connection.handle_end(now.time);
+                    self.handle_event(now, id, event);
+                    return used;
+                }
+                Ok(length) => {
+                    used += length;
+                    client.adapt(length);
+                    self.handle_bytes(now, id, length);
+                    // A short read has emptied the socket; the next byte is a new edge. Only an
+                    // end that is already there brings none.
+                    let client = &self.clients[id.index()];
+                    if length < chunk && !client.is_read_closed {
+                        return used;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return used,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let event = client.connection.handle_failure(&error);
+                    self.handle_event(now, id, event);
+                    return used;
+                }
+            }
+        }
+    }
+
+    /// Hands bytes to the connection, and each event that they make to whoever answers it.
+    fn handle_bytes(&mut self, now: Now, id: ClientId, length: usize) {
+        let limits = &self.limits.connection;
+        let mut input = &mut self.scratch[..length];
+        let client = &mut self.clients[id.index()];
+        while let Some(event) = client.connection.receive(now.time, limits, &mut input) {
+            match event {
+                Event::Message { kind, payload } => {
+                    self.chat
+                        .handle_message(now, id, kind, payload, &mut |effect| self.outgoing.apply(effect));
+                    if let Some(frame) = self.outgoing.take_close(id) {
+                        client.connection.close(now.time + CLOSE_TIMEOUT, frame);
+                    }
+                }
+                Event::Ping | Event::Pong => {}
+                Event::Closed(cause) => {
+                    client.log_end(&cause);
+                    self.chat.leave(now, &[id], &mut |effect| self.outgoing.apply(effect));
+                }
+                Event::Refused(refusal) => {
+                    client.refuse(now, refusal, &self.scratch[..length]);
+                    return;
+                }
+                Event::Request(head) => match self.site.answer(&head, self.mode == Mode::Serving) {
+                    Ok(Answer::Open(response, purpose)) => {
+                        debug!("{} connected: {}", client.address, first_line(&head));
+                        client.connection.open(now.time, limits, response.encode(Some(now.wall), true));
+                        let address = client.address;
+                        self.chat.enter(now, id, address, purpose, &mut |effect| self.outgoing.apply(effect));
+                    }
+                    Ok(Answer::Respond(response, with_body)) => {
+                        debug!("{} got {}: {}", client.address, response.status(), first_line(&head));
+                        client.connection.respond(now.time, response.encode(Some(now.wall), with_body));
+                    }
+                    Err(refusal) => client.refuse(now, refusal, &head),
+                },
+            }
+        }
+    }
+
+    /// What a connection did without bytes: it ended, failed, or its time was up.
+    fn handle_event(&mut self, now: Now, id: ClientId, event: Option<Event<'static>>) {
+        match event {
+            Some(Event::Closed(cause)) => {
+                self.clients[id.index()].log_end(&cause);
+                self.chat.leave(now, &[id], &mut |effect| self.outgoing.apply(effect));
+            }
+            Some(Event::Refused(refusal)) => self.clients[id.index()].refuse(now, refusal, b""),
+            _ => {}
+        }
+        if self.clients[id.index()].connection.is_finished() {
+            self.finished.push(id);
+        }
+    }
+
+    /// Routes what the clock brings: deadlines of clients, counts of rooms.
+    pub(super) fn route(&mut self, now: Now) {
+        while let Some((time, id)) = self.deadlines.pop_due(now.time) {
+            let Some(client) = self.clients.get_mut(id.index()).filter(|client| client.armed == time) else {
+                continue;
+            };
+            client.armed = Time::NEVER;
+            // Who has bytes waiting to be read may have answered in time.
+            if client.connection.deadline() <= now.time && !client.is_runnable {
+                let event = client.connection.handle_timeout(now.time, &self.limits.connection);
+                self.handle_event(now, id, event);
+                self.mark_flushable(id);
+            }
+            let client = &mut self.clients[id.index()];
+            // Not in this turn again, or it would not end.
+            let next = client.connection.deadline().max(now.time + Duration::from_millis(1));
+            self.deadlines.arm(id, next, &mut client.armed);
+        }
+        self.chat.handle_timeout(now, &mut |effect| self.outgoing.apply(effect));
+    }
+
+    /// Hands out the turn's batches: to who waits for nothing, at once.
+    pub(super) fn deliver(&mut self, now: Now) {
+        if let Some((batch, parts)) = self.outgoing.seal_private() {
+            for (id, part) in &parts {
+                self.hand_out(now, *id, &batch, std::slice::from_ref(part));
+            }
+            self.outgoing.recycle_private(batch, parts);
+        }
+        while let Some((room, turn)) = self.outgoing.pop_room() {
+            let (batch, changes) = turn.seal();
+            self.deliver_room(now, room, &batch, &changes);
+            self.outgoing.recycle_room(batch);
+        }
+        if let Mode::AboutToDrain { until } = self.mode {
+            self.mode = Mode::Draining { until };
+            self.say_goodbye(now, until);
+        }
+    }
+
+    fn deliver_room(&mut self, now: Now, room: RoomId, batch: &Batch, changes: &[(ClientId, Change)]) {
+        for (id, _) in changes {
+            self.clients[id.index()].is_special = true;
+        }
+        for &id in self.chat.members(room) {
+            let client = &mut self.clients[id.index()];
+            if client.is_special {
+                continue;
+            }
+            // The hot loop: one write a member, and for most of them nothing else.
+            let outbox = client.connection.outbox();
+            match outbox.send(now.time, batch, 0..batch.bytes().len(), &mut client.stream) {
+                Ok(()) if outbox.is_idle() => {}
+                result => {
+                    self.troubled.push((id, result.err()));
+                }
+            }
+        }
+        self.settle_troubled();
+        for of_one in changes.chunk_by(|(one, _), (other, _)| one == other) {
+            let id = of_one[0].0;
+            self.clients[id.index()].is_special = false;
+            let parts: Vec<_> = parts_of(of_one, batch.bytes().len()).collect();
+            self.hand_out(now, id, batch, &parts);
+        }
+    }
+
+    /// Gives a client some parts of a batch. One part leaves at once, several with one write later.
+    fn hand_out(&mut self, now: Now, id: ClientId, batch: &Batch, parts: &[Range<usize>]) {
+        let client = &mut self.clients[id.index()];
+        if client.connection.is_finished() {
+            return;
+        }
+        let outbox = client.connection.outbox();
+        let result = match parts {
+            [part] => outbox.send(now.time, batch, part.clone(), &mut client.stream),
+            parts => {
+                parts.iter().for_each(|part| outbox.queue(now.time, batch, part.clone()));
+                Ok(())
+            }
+        };
+        self.troubled.push((id, result.err()));
+        self.settle_troubled();
+    }
+
+    /// Whoever could not be given all at once is flushed later, or has failed.
+    fn settle_troubled(&mut self) {
+        while let Some((id, error)) = self.troubled.pop() {
+            match error {
+                None => self.mark_flushable(id),
+                Some(error) => self.fail(id, &error),
+            }
+        }
+    }
+
+    /// A socket failed while it was written to: its client leaves the rooms at the end of the turn.
+    fn fail(&mut self, id: ClientId, error: &io::Error) {
+        let client = &mut self.clients[id.index()];
+        if let Some(Event::Closed(cause)) = client.connection.handle_failure(error) {
+            client.log_end(&cause);
+            self.leaving.push(id);
+        }
+        self.finished.push(id);
+    }
+
+    /// Tells everybody that the server stops, behind the messages of this turn.
+    fn say_goodbye(&mut self, now: Now, until: Time) {
+        self.chat.leave_all();
+        let ids: Vec<ClientId> = self.clients.iter().map(|(index, _)| ClientId::new(index)).collect();
+        info!("stopping: {} clients are told, and have until the drain timeout", ids.len());
+        for id in ids {
+            let client = &mut self.clients[id.index()];
+            if client.connection.is_open() {
+                client
+                    .connection
+                    .close(until, CloseFrame::new(CloseCode::GOING_AWAY, "the server is shutting down"));
+            } else if client.connection.is_awaiting_handshake() {
+                client.refuse(now, Refusal::Draining, b"");
+            }
+            self.mark_flushable(id);
+        }
+    }
+
+    /// One write for each client that has something to get or to end.
+    pub(super) fn flush(&mut self, now: Now) {
+        while let Some(id) = self.flushable.pop() {
+            let client = &mut self.clients[id.index()];
+            client.is_flushable = false;
+            let is_over = match client.connection.flush(now.time, &mut client.stream) {
+                Ok(false) => Ok(()),
+                Ok(true) => client.stream.shutdown_write(),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = is_over {
+                self.fail(id, &error);
+                continue;
+            }
+            let queued_bytes = client.connection.outbox().queued_bytes();
+            if client.connection.is_open() && queued_bytes > self.limits.connection.outbox_bytes_max {
+                let cause = client.connection.cut(now.time, "too slow");
+                client.log_end(&cause);
+                self.leaving.push(id);
+            }
+            if client.connection.is_finished() {
+                self.finished.push(id);
+            }
+            self.arm(id);
+        }
+    }
+
+    /// Takes who has gone out of the rooms, and frees what nobody holds any more.
+    pub(super) fn reap(&mut self, now: Now) {
+        let leaving = std::mem::take(&mut self.leaving);
+        self.chat.leave(now, &leaving, &mut |effect| self.outgoing.apply(effect));
+        while let Some(id) = self.finished.pop() {
+            // Noted twice if two things went wrong in one turn; freed once.
+            if let Some(client) = self.clients.try_remove(id.index()) {
+                assert!(client.connection.is_finished(), "a slot is freed after its connection");
+                debug!("{} is gone", client.address);
+            }
+        }
+        self.chat.forget_empty_rooms();
+    }
+}
+
+impl<S> Client<S> {
+    /// The size of the next read: a message larger than the chunk is not fetched in crumbs, and
+    /// many small clients do not each claim a large one.
+    fn adapt(&mut self, length: usize) {
+        let chunk = self.read_bytes as usize;
+        let next = match length {
+            full if full == chunk => chunk * READ_FACTOR,
+            short if short <= chunk / READ_FACTOR => chunk / READ_FACTOR,
+            _ => chunk,
+        };
+        let next = next.clamp(FIRST_READ_BYTES, LAST_READ_BYTES);
+        self.read_bytes = u32::try_from(next).expect("at most 64 KiB");
+    }
+
+    pub(super) fn refuse(&mut self, now: Now, refusal: Refusal, what: &[u8]) {
+        info!(
+            "{} refused with {}: {}: {}",
+            self.address,
+            refusal.status(),
+            refusal.advice(),
+            first_line(what)
+        );
+        self.connection.respond(now.time, refusal.response().encode(Some(now.wall), true));
+    }
+
+    fn log_end(&self, cause: &Cause) {
+        // What a peer may do at any time is nobody's business but who debugs.
+        let level = match cause {
+            Cause::Peer(_) | Cause::Vanished => Level::Debug,
+            Cause::Protocol(_) | Cause::Failed(_) | Cause::NoPong | Cause::TooSlow(_) => Level::Info,
+        };
+        log!(level, "{}: {}", self.address, printable(cause.to_string().as_bytes()));
+    }
+}
+
+fn first_line(head: &[u8]) -> String {
+    let line =
+        head.split(|&byte| byte == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
+    printable(line.trim_ascii_end())
+}

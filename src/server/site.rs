@@ -1,0 +1,288 @@
+//! Requests: who may ask, what is at which path, and the page's own files.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+use sha1::{Digest as _, Sha1};
+use unicode_normalization::UnicodeNormalization as _;
+use unicode_normalization::char::is_combining_mark;
+
+use crate::chat::{Place, Purpose};
+use crate::http::{Authority, Refusal, Request, Response};
+use crate::websocket::handshake;
+
+/// The room of the path `/`.
+const LOBBY: &str = "lobby";
+/// Names of rooms and topics, in characters.
+const PLACE_NAME_MAX: usize = 64;
+/// Names of people, in characters.
+const NAME_MAX: usize = 32;
+/// Paths that are no rooms: those with a meaning of their own, and those kept for one.
+const RESERVED: [&str; 12] = [
+    "assets",
+    "broadcast",
+    "dashboard",
+    "echo",
+    "events",
+    "favicon.ico",
+    "healthz",
+    "metrics",
+    "publish",
+    "readyz",
+    "robots.txt",
+    "stats",
+];
+/// The subprotocols that are spoken, by name.
+const SUBPROTOCOLS: [&str; 1] = ["chat"];
+/// The page may load its own script and style and speak to this server; nothing else, from nowhere.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Which hosts this server answers to, which origins may connect, and the files of the page.
+#[derive(Debug)]
+pub struct Site {
+    hosts: Vec<String>,
+    origins: Vec<String>,
+    page: File,
+    assets: [(&'static str, File); 3],
+}
+
+/// How a request is answered.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// With a WebSocket.
+    Open(Response, Purpose),
+    /// With a response; without its body if the request was HEAD.
+    Respond(Response, bool),
+}
+
+/// A file that is compiled in.
+#[derive(Debug)]
+struct File {
+    content_type: &'static str,
+    body: &'static str,
+    entity_tag: String,
+}
+
+/// What is at a path.
+enum Target<'a> {
+    Connect(Purpose),
+    Page,
+    File(&'a File),
+    Health,
+}
+
+impl Site {
+    /// A site that answers to IP addresses and to these hosts, and lets in pages of its own and of
+    /// these origins. Both are compared without regard to case.
+    pub fn new(hosts: Vec<String>, origins: Vec<String>) -> Site {
+        Site {
+            hosts,
+            origins,
+            page: File::new("text/html; charset=utf-8", include_str!("../../static/index.html")),
+            assets: [
+                ("chat.css", File::new("text/css; charset=utf-8", include_str!("../../static/chat.css"))),
+                (
+                    "chat.js",
+                    File::new("text/javascript; charset=utf-8", include_str!("../../static/chat.js")),
+                ),
+                ("favicon.svg", File::new("image/svg+xml", include_str!("../../static/favicon.svg"))),
+            ],
+        }
+    }
+
+    /// Answers a request head. A server that is about to stop refuses, but only who may ask at all.
+    pub(super) fn answer(&self, head: &[u8], is_serving: bool) -> Result<Answer, Refusal> {
+        let request = &Request::parse(head)?;
+        self.check_host(request)?;
+        if !is_serving {
+            return Err(Refusal::Draining);
+        }
+        let is_handshake = handshake::is_wanted(request);
+        match self.find(request, is_handshake)? {
+            Target::Connect(purpose) if is_handshake => {
+                self.check_origin(request)?;
+                let acceptance = handshake::accept(request, &SUBPROTOCOLS)?;
+                Ok(Answer::Open(acceptance.response(), purpose))
+            }
+            _ if is_handshake => Err(Refusal::Malformed(
+                "there is no WebSocket at this path; connect to /, /ROOM, /echo or /broadcast",
+            )),
+            _ if handshake::is_broken(request) => Err(Refusal::UpgradeRequired(
+                "the Upgrade header of this WebSocket handshake is missing; a proxy on the way may have dropped it",
+            )),
+            Target::Page => {
+                let response =
+                    self.page.response(request).with_header("Content-Security-Policy", PAGE_POLICY);
+                Ok(Answer::Respond(response, !request.is_head))
+            }
+            Target::Connect(_) => Err(Refusal::UpgradeRequired(
+                "this path speaks WebSocket; connect with ws:// (for instance: websocat ws://HOST:PORT/echo)",
+            )),
+            Target::File(file) => Ok(Answer::Respond(file.response(request), !request.is_head)),
+            Target::Health => Ok(Answer::Respond(Response::text(200, "ok\n"), !request.is_head)),
+        }
+    }
+
+    /// DNS rebinding: a name of somebody else's that leads to this address is not answered.
+    fn check_host(&self, request: &Request<'_>) -> Result<(), Refusal> {
+        match &request.host {
+            None => Ok(()),
+            Some(host) if host.is_address() => Ok(()),
+            Some(host) if self.hosts.iter().any(|known| known.eq_ignore_ascii_case(host.host)) => Ok(()),
+            Some(_) => Err(Refusal::HostNotAllowed),
+        }
+    }
+
+    /// Cross-site hijacking (RFC 6455 §10.2): a page of somebody else's may not connect.
+    fn check_origin(&self, request: &Request<'_>) -> Result<(), Refusal> {
+        let Some(origin) = request.only("Origin", "Origin stands twice")? else { return Ok(()) };
+        let is_listed = self.origins.iter().any(|listed| listed.as_bytes().eq_ignore_ascii_case(origin));
+        if is_listed || is_same_site(origin, request.host.as_ref()) {
+            Ok(())
+        } else {
+            Err(Refusal::OriginNotAllowed)
+        }
+    }
+
+    fn find(&self, request: &Request<'_>, is_handshake: bool) -> Result<Target<'_>, Refusal> {
+        const NOTHING: Refusal = Refusal::NoSuchPath(
+            "nothing is here; rooms are /ROOM, and there are /echo, /broadcast and /broadcast/TOPIC",
+        );
+        let segments: Vec<String> = request.path[1..].split('/').map(decode).collect::<Result<_, _>>()?;
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        match segments.as_slice() {
+            // A plain request gets the page whatever its query; the page asks for a name itself.
+            [""] if !is_handshake => Ok(Target::Page),
+            [""] => room(LOBBY, request.query).map(Target::Connect),
+            ["echo"] => Ok(Target::Connect(Purpose::Echo)),
+            ["broadcast"] => topic("", request.query).map(Target::Connect),
+            ["broadcast", name] => topic(&place_name(name)?, request.query).map(Target::Connect),
+            ["healthz"] => Ok(Target::Health),
+            ["assets", name] => {
+                let file = self.assets.iter().find(|(known, _)| known == name);
+                file.map(|(_, file)| Target::File(file)).ok_or(NOTHING)
+            }
+            [name] if RESERVED.contains(name) => Err(NOTHING),
+            [name] if !is_handshake => place_name(name).map(|_| Target::Page),
+            [name] => room(&place_name(name)?, request.query).map(Target::Connect),
+            _ => Err(NOTHING),
+        }
+    }
+}
+
+impl File {
+    fn new(content_type: &'static str, body: &'static str) -> File {
+        let digest = Sha1::digest(body.as_bytes());
+        let digits: String = digest.iter().take(10).map(|byte| format!("{byte:02x}")).collect();
+        File { content_type, body, entity_tag: format!("\"{digits}\"") }
+    }
+
+    fn response(&self, request: &Request<'_>) -> Response {
+        let response = if self.is_known_to(request) {
+            Response::new(304)
+        } else {
+            Response::new(200).with_body(self.content_type, Cow::Borrowed(self.body.as_bytes()))
+        };
+        response
+            .with_header("ETag", self.entity_tag.clone())
+            // Ask every time: a new server may bring a new page.
+            .with_header("Cache-Control", "no-cache")
+            .with_header("X-Content-Type-Options", "nosniff")
+            .with_header("X-Frame-Options", "DENY")
+            .with_header("Referrer-Policy", "no-referrer")
+            .with_header("Cross-Origin-Resource-Policy", "same-origin")
+    }
+
+    /// RFC 9110 §13.1.2: a weak comparison with each tag of the list.
+    fn is_known_to(&self, request: &Request<'_>) -> bool {
+        request.all("If-None-Match").flat_map(|value| value.split(|&byte| byte == b',')).any(|tag| {
+            let tag = tag.trim_ascii();
+            tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == self.entity_tag.as_bytes()
+        })
+    }
+}
+
+fn room(name: &str, query: &str) -> Result<Purpose, Refusal> {
+    let name_of_person = match parameter(query, "name") {
+        None => None,
+        Some(name) if name.is_empty() => None,
+        Some(name) => Some(person_name(&name)?),
+    };
+    Ok(Purpose::Attend { place: Place::Room(name.to_owned()), name: name_of_person, hears_self: true })
+}
+
+fn topic(name: &str, query: &str) -> Result<Purpose, Refusal> {
+    let hears_self = match parameter(query, "self").as_deref() {
+        None | Some("1") => true,
+        Some("0") => false,
+        Some(_) => return Err(Refusal::Malformed("`self` is 0 (do not hear yourself) or 1")),
+    };
+    Ok(Purpose::Attend { place: Place::Topic(name.to_owned()), name: None, hears_self })
+}
+
+fn parameter(query: &str, name: &str) -> Option<String> {
+    form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+}
+
+fn decode(segment: &str) -> Result<String, Refusal> {
+    // Every percent sign must begin an escape: `%zz` is somebody's mistake, not a name.
+    let is_escape = |rest: &str| rest.len() >= 2 && rest.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
+    let is_well_formed = segment.split('%').skip(1).all(is_escape);
+    match percent_decode_str(segment).decode_utf8() {
+        Ok(text) if is_well_formed => Ok(text.into_owned()),
+        _ => Err(Refusal::Malformed("the path is not percent-encoded UTF-8")),
+    }
+}
+
+/// A room's or topic's name in its normal form: composed and decomposed letters are the same.
+fn place_name(name: &str) -> Result<String, Refusal> {
+    let name: String = name.nfc().collect();
+    let is_allowed = |char: char| char.is_alphanumeric() || "-_.~".contains(char) || is_combining_mark(char);
+    let is_name = name.chars().all(is_allowed) && !name.starts_with(is_combining_mark);
+    if is_name && !["", ".", ".."].contains(&name.as_str()) && name.chars().count() <= PLACE_NAME_MAX {
+        Ok(name)
+    } else {
+        Err(Refusal::NoSuchPath("a name here is 1 to 64 letters, digits or any of - _ . ~"))
+    }
+}
+
+/// A person's name: anything that shows what it is. Control characters, direction marks and
+/// invisible characters would let one person look like another.
+fn person_name(name: &str) -> Result<String, Refusal> {
+    let name: String = name.nfc().collect();
+    let is_hidden = |char: char| {
+        char.is_control()
+            || matches!(char,
+                '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}'
+                | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
+                | '\u{2060}'..='\u{206F}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}'
+                | '\u{FFF0}'..='\u{FFFD}' | '\u{E0000}'..='\u{E0FFF}')
+    };
+    let is_blank = name.trim().is_empty() || name.trim() != name;
+    if is_blank || name.chars().any(is_hidden) || name.chars().count() > NAME_MAX {
+        return Err(Refusal::Malformed(
+            "a name is 1 to 32 characters without control, direction or invisible ones, and no space at its ends",
+        ));
+    }
+    Ok(name)
+}
+
+/// Whether a page of this origin was served by the host that it now connects to. A missing port is
+/// the default of the origin's scheme, so that this also holds behind a proxy that speaks TLS.
+fn is_same_site(origin: &[u8], host: Option<&Authority<'_>>) -> bool {
+    let parsed = std::str::from_utf8(origin).ok().and_then(|origin| origin.split_once("://"));
+    let (Some((scheme, rest)), Some(host)) = (parsed, host) else { return false };
+    let default_port = match scheme.to_ascii_lowercase().as_str() {
+        "http" => 80,
+        "https" => 443,
+        _ => return false,
+    };
+    Authority::parse(rest.as_bytes()).is_some_and(|origin| {
+        origin.host.eq_ignore_ascii_case(host.host)
+            && origin.port.unwrap_or(default_port) == host.port.unwrap_or(default_port)
+    })
+}
+
+#[cfg(test)]
+mod tests;

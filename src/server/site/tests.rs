@@ -1,0 +1,211 @@
+//! Tables of requests and what becomes of them.
+
+use super::*;
+
+fn site() -> Site {
+    let hosts = vec!["localhost".to_owned(), "chat.example".to_owned()];
+    Site::new(hosts, vec!["https://friend.example".to_owned()])
+}
+
+/// The answer as text: a status, or what a WebSocket is opened for.
+fn answer(target: &str, lines: &str) -> String {
+    let host = if lines.contains("Host:") { "" } else { "Host: localhost:8080\r\n" };
+    let head = format!("GET {target} HTTP/1.1\r\n{host}{lines}\r\n");
+    match site().answer(head.as_bytes(), true) {
+        Ok(Answer::Respond(response, _)) => response.status().to_string(),
+        Ok(Answer::Open(_, Purpose::Echo)) => "echo".to_owned(),
+        Ok(Answer::Open(_, Purpose::Attend { place, name, hears_self })) => {
+            format!("{place:?} {} {hears_self}", name.unwrap_or_default())
+        }
+        Err(refusal) => refusal.status().to_string(),
+    }
+}
+
+const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+#[test]
+fn paths() {
+    for (target, plain, upgrade) in [
+        ("/", "200", r#"Room("lobby")  true"#),
+        ("/lobby", "200", r#"Room("lobby")  true"#),
+        ("/chatsocket?x=1", "200", r#"Room("chatsocket")  true"#),
+        ("/?name=alice", "200", r#"Room("lobby") alice true"#),
+        ("/?name=", "200", r#"Room("lobby")  true"#),
+        ("/?name=a+b%20%E4%BD%A0", "200", r#"Room("lobby") a b 你 true"#),
+        ("/%E5%A4%A7%E5%8E%85", "200", r#"Room("大厅")  true"#),
+        ("/e%CC%81", "200", r#"Room("é")  true"#),
+        ("/%E0%A4%B9%E0%A4%BF%E0%A4%A8%E0%A5%8D%E0%A4%A6%E0%A5%80", "200", r#"Room("हिन\u{94d}दी")  true"#),
+        ("/a-b_c.d~e", "200", r#"Room("a-b_c.d~e")  true"#),
+        ("/echo", "426", "echo"),
+        ("/%65cho", "426", "echo"),
+        ("/broadcast", "426", r#"Topic("")  true"#),
+        ("/broadcast?self=0", "426", r#"Topic("")  false"#),
+        ("/broadcast/news?self=1", "426", r#"Topic("news")  true"#),
+        ("/healthz", "200", "400"),
+        ("/assets/chat.js", "200", "400"),
+        ("/assets/chat.css", "200", "400"),
+        ("/assets/favicon.svg", "200", "400"),
+        ("/readyz", "404", "404"),
+        ("/metrics", "404", "404"),
+        ("/favicon.ico", "404", "404"),
+        ("/assets", "404", "404"),
+        ("/assets/", "404", "404"),
+        ("/assets/../Cargo.toml", "404", "404"),
+        ("/assets/..%2fCargo.toml", "404", "404"),
+        ("/assets/CHAT.JS", "404", "404"),
+        ("/..", "404", "404"),
+        ("/%2e%2e", "404", "404"),
+        ("/a/b", "404", "404"),
+        ("/a%2fb", "404", "404"),
+        ("/a/", "404", "404"),
+        ("//", "404", "404"),
+        ("/a%00", "404", "404"),
+        ("/a%0d%0ab", "404", "404"),
+        ("/%E2%80%AEevil", "404", "404"),
+        ("/a%20b", "404", "404"),
+        ("/%CC%81", "404", "404"),
+        ("/broadcast/", "404", "404"),
+        ("/broadcast/a/b", "404", "404"),
+        ("/%zz", "400", "400"),
+        ("/%", "400", "400"),
+        ("/%+1", "400", "400"),
+        ("/%ff", "400", "400"),
+    ] {
+        assert_eq!(answer(target, ""), plain, "GET {target}");
+        assert_eq!(answer(target, UPGRADE), upgrade, "upgrade {target}");
+    }
+    let name = |count| format!("/{}", "a".repeat(count));
+    assert_eq!((answer(&name(64), ""), answer(&name(65), "")), ("200".to_owned(), "404".to_owned()));
+}
+
+#[test]
+fn names_of_people() {
+    let long = "x".repeat(33);
+    for (name, is_allowed) in [
+        ("alice", true),
+        ("%3Cb%3E%26", true),
+        ("%E5%B0%8F%E6%98%8E", true),
+        (&long[..32], true),
+        (&long, false),
+        ("%20", false),
+        ("a%20", false),
+        ("a%0Ab", false),
+        ("a%1Bb", false),
+        ("a%7Fb", false),
+        ("%E2%80%AEb", false),
+        ("a%E2%80%8Bb", false),
+        ("a%E2%81%A0b", false),
+        ("a%EF%BB%BFb", false),
+        ("%C2%AD", false),
+        ("%E3%85%A4", false),
+        ("%ff", false),
+    ] {
+        let got = answer(&format!("/?name={name}"), UPGRADE);
+        assert_eq!(got != "400", is_allowed, "{name}: {got}");
+    }
+    assert_eq!(answer("/broadcast?self=no", UPGRADE), "400");
+}
+
+#[test]
+fn hosts() {
+    for (host, is_answered) in [
+        ("localhost", true),
+        ("LOCALHOST:99", true),
+        ("127.0.0.1:8080", true),
+        ("[::1]:8080", true),
+        ("192.0.2.7", true),
+        ("chat.example", true),
+        ("Chat.Example:8080", true),
+        ("evil.test", false),
+        ("localhost.evil.test", false),
+        ("chat.example.evil.test", false),
+    ] {
+        for lines in ["", UPGRADE] {
+            let got = answer("/", &format!("Host: {host}\r\n{lines}"));
+            assert_eq!(got != "421", is_answered, "{host}: {got}");
+        }
+    }
+}
+
+#[test]
+fn origins() {
+    for (host, origin, is_let_in) in [
+        ("localhost:8080", "http://localhost:8080", true),
+        ("localhost:8080", "HTTP://LOCALHOST:8080", true),
+        ("localhost:8080", "http://localhost:8081", false),
+        ("localhost:8080", "http://localhost", false),
+        ("localhost:8080", "http://127.0.0.1:8080", false),
+        ("localhost", "http://localhost", true),
+        ("localhost", "http://localhost:80", true),
+        ("localhost:80", "http://localhost", true),
+        ("chat.example", "https://chat.example", true),
+        ("chat.example:443", "https://chat.example", true),
+        ("chat.example:80", "https://chat.example", false),
+        ("chat.example", "http://chat.example:443", false),
+        ("[::1]:8080", "http://[::1]:8080", true),
+        ("localhost:8080", "https://friend.example", true),
+        ("localhost:8080", "https://FRIEND.example", true),
+        ("localhost:8080", "https://friend.example:443", false),
+        ("localhost:8080", "http://friend.example", false),
+        ("localhost:8080", "https://evil.test", false),
+        ("localhost:8080", "null", false),
+        ("localhost:8080", "", false),
+        ("localhost:8080", "file://", false),
+        ("localhost:8080", "http://localhost:8080/", false),
+        ("localhost:8080", "http://localhost:8080@evil.test", false),
+        ("localhost:8080", "http://evil.test/localhost:8080", false),
+        ("localhost:8080", "chrome-extension://localhost:8080", false),
+    ] {
+        let got = answer("/echo", &format!("Host: {host}\r\nOrigin: {origin}\r\n{UPGRADE}"));
+        assert_eq!(got, if is_let_in { "echo" } else { "403" }, "{origin:?} at {host}");
+    }
+    // A plain GET bears no danger: nothing of it can be read by another site's page.
+    assert_eq!(answer("/", "Origin: https://evil.test\r\n"), "200");
+    let twice = "Origin: http://localhost:8080\r\n".repeat(2);
+    assert_eq!(answer("/echo", &format!("{twice}{UPGRADE}")), "400");
+}
+
+#[test]
+fn broken_handshakes_are_told_so() {
+    let no_upgrade = UPGRADE.replace("Upgrade: websocket\r\n", "");
+    assert_eq!(answer("/", &no_upgrade), "426");
+    assert_eq!(answer("/", "Upgrade: h2c\r\nConnection: Upgrade\r\n"), "200");
+    let draining = site().answer(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", false);
+    assert_eq!(draining.expect_err("not our host").status(), 421);
+    let draining = site().answer(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", false);
+    assert_eq!(draining.expect_err("stopping").status(), 503);
+}
+
+#[test]
+fn files_are_not_sent_twice() {
+    let tag = site().page.entity_tag;
+    for (value, wanted) in [
+        (tag.clone(), "304"),
+        (format!("\"x\", W/{tag}"), "304"),
+        ("*".to_owned(), "304"),
+        ("\"x\"".to_owned(), "200"),
+        (tag.trim_matches('"').to_owned(), "200"),
+    ] {
+        assert_eq!(answer("/", &format!("If-None-Match: {value}\r\n")), wanted, "{value}");
+    }
+}
+
+#[test]
+fn the_page_may_load_nothing_from_elsewhere() {
+    let Ok(Answer::Respond(response, true)) =
+        site().answer(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", true)
+    else {
+        panic!("the page is there");
+    };
+    let text = String::from_utf8(response.encode(None, true)).expect("UTF-8");
+    for wanted in [
+        "\r\nContent-Type: text/html; charset=utf-8\r\n",
+        "\r\nContent-Security-Policy: default-src 'none'; ",
+        "frame-ancestors 'none'\r\n",
+        "\r\nX-Content-Type-Options: nosniff\r\n",
+        "\r\nX-Frame-Options: DENY\r\n",
+    ] {
+        assert!(text.contains(wanted), "{wanted:?} is missing");
+    }
+}
