@@ -80,8 +80,8 @@ enum Stage {
     AwaitingClose,
     /// All is said; what is queued has to leave. Input is thrown away.
     Flushing,
-    /// The same, and the peer will send nothing more.
-    FlushingAfterEnd,
+    /// The same, but then the socket is closed at once: the peer has ended, or is not waited for.
+    FlushingLast,
     /// Our direction is shut; the peer has to hang up. Closing now would reset the connection if
     /// bytes of the peer are unread, and the peer might lose our last words (RFC 1122 §4.2.2.13).
     AwaitingEnd,
@@ -177,12 +177,7 @@ impl Connection {
                 self.state = State::Closing { stage: Stage::Flushing, until: now + CLOSE_TIMEOUT };
                 Some(Event::Closed(Cause::Peer(frame)))
             }
-            Err(error) => {
-                // RFC 6455 §7.1.7: fail the connection; the decoder cannot go on.
-                self.outbox.queue_close(CloseFrame::new(error.close_code(), &error.to_string()));
-                self.state = State::Closing { stage: Stage::Flushing, until: now + CLOSE_TIMEOUT };
-                Some(Event::Closed(Cause::Protocol(error)))
-            }
+            Err(error) => Some(fail(&mut self.state, &mut self.outbox, now, error)),
         }
     }
 
@@ -195,14 +190,12 @@ impl Connection {
             }
             State::Open(_) => {
                 let until = now + CLOSE_TIMEOUT;
-                self.state = State::Closing { stage: Stage::FlushingAfterEnd, until };
+                self.state = State::Closing { stage: Stage::FlushingLast, until };
                 Some(Event::Closed(Cause::Vanished))
             }
             State::Closing { stage, .. } => {
                 *stage = match stage {
-                    Stage::AwaitingClose | Stage::Flushing | Stage::FlushingAfterEnd => {
-                        Stage::FlushingAfterEnd
-                    }
+                    Stage::AwaitingClose | Stage::Flushing | Stage::FlushingLast => Stage::FlushingLast,
                     Stage::AwaitingEnd | Stage::Finished => Stage::Finished,
                 };
                 None
@@ -230,9 +223,7 @@ impl Connection {
             State::Open(_)
                 if self.decoder.unfinished_since().is_some_and(|since| since + MESSAGE_TIMEOUT <= now) =>
             {
-                let error = ProtocolError::MessageTooSlow;
-                self.hang_up(now, CloseFrame::new(error.close_code(), &error.to_string()));
-                Some(Event::Closed(Cause::Protocol(error)))
+                Some(fail(&mut self.state, &mut self.outbox, now, ProtocolError::MessageTooSlow))
             }
             State::Open(Liveness::PingAt(_)) => {
                 // A pong is not matched to its ping, so any payload does; the time helps who traces.
@@ -241,7 +232,9 @@ impl Connection {
                 None
             }
             State::Open(Liveness::DeadAt(_)) => {
-                self.hang_up(now, CloseFrame::new(CloseCode::POLICY, "no answer to a ping"));
+                // If it is there after all, it learns why; no end of it is waited for.
+                self.outbox.queue_close(CloseFrame::new(CloseCode::POLICY, "no answer to a ping"));
+                self.state = State::Closing { stage: Stage::FlushingLast, until: now + CLOSE_TIMEOUT };
                 Some(Event::Closed(Cause::NoPong))
             }
         }
@@ -268,11 +261,13 @@ impl Connection {
         self.state = State::Open(Liveness::next_ping(now, limits));
     }
 
-    /// Answers a request with a response, after which the connection is closed.
-    pub fn respond(&mut self, now: Time, response: Vec<u8>) {
+    /// Answers a request with a response, after which the connection is closed: when the peer hangs
+    /// up too, or at once.
+    pub fn respond(&mut self, now: Time, response: Vec<u8>, waits_for_end: bool) {
         assert!(matches!(self.state, State::AwaitingHandshake(_)), "a request is answered once");
         self.queue_response(now, response);
-        self.state = State::Closing { stage: Stage::Flushing, until: now + RESPONSE_TIMEOUT };
+        let stage = if waits_for_end { Stage::Flushing } else { Stage::FlushingLast };
+        self.state = State::Closing { stage, until: now + RESPONSE_TIMEOUT };
     }
 
     /// Begins the closing handshake. What is queued leaves before the close frame.
@@ -306,7 +301,7 @@ impl Connection {
                 *until = (*until).min(now + CLOSE_TIMEOUT);
                 Ok(true)
             }
-            State::Closing { stage: stage @ Stage::FlushingAfterEnd, .. } => {
+            State::Closing { stage: stage @ Stage::FlushingLast, .. } => {
                 *stage = Stage::Finished;
                 Ok(false)
             }
@@ -322,7 +317,7 @@ impl Connection {
     /// Whether something waits for the socket, or its end for the last of it.
     pub fn wants_flush(&self) -> bool {
         let is_leaving =
-            matches!(self.state, State::Closing { stage: Stage::Flushing | Stage::FlushingAfterEnd, .. });
+            matches!(self.state, State::Closing { stage: Stage::Flushing | Stage::FlushingLast, .. });
         is_leaving || !self.outbox.is_empty()
     }
 
@@ -357,12 +352,6 @@ impl Connection {
         *input = &mut [];
     }
 
-    /// Says a last word to a peer whose answer is not worth waiting for.
-    fn hang_up(&mut self, now: Time, frame: CloseFrame) {
-        self.outbox.queue_close(frame);
-        self.state = State::Closing { stage: Stage::Flushing, until: now + CLOSE_TIMEOUT };
-    }
-
     fn queue_response(&mut self, now: Time, response: Vec<u8>) {
         let range = 0..response.len();
         self.outbox.queue(now, &Batch::unframed(response), range);
@@ -371,6 +360,14 @@ impl Connection {
     fn finish(&mut self) {
         self.state = State::Closing { stage: Stage::Finished, until: Time::NEVER };
     }
+}
+
+/// Fails the connection (RFC 6455 §7.1.7). The decoder cannot go on, so no close frame of the peer
+/// is waited for. Not a method: an event may borrow the decoder meanwhile.
+fn fail(state: &mut State, outbox: &mut Outbox, now: Time, error: ProtocolError) -> Event<'static> {
+    outbox.queue_close(CloseFrame::new(error.close_code(), &error.to_string()));
+    *state = State::Closing { stage: Stage::Flushing, until: now + CLOSE_TIMEOUT };
+    Event::Closed(Cause::Protocol(error))
 }
 
 impl Handshake {

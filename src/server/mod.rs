@@ -33,11 +33,11 @@ use outgoing::Outgoing;
 pub use site::Site;
 
 /// The first read of a connection: a chat message fits, and an idle client costs nothing.
-const FIRST_READ_BYTES: usize = 128;
+const FIRST_READ_BYTES: u32 = 128;
 /// The largest read, and the size of the one buffer that all reads go through.
-const LAST_READ_BYTES: usize = 64 * 1024;
+const LAST_READ_BYTES: u32 = 64 * 1024;
 /// A read that fills its chunk makes the next one so many times larger; a short one shrinks it.
-const READ_FACTOR: usize = 8;
+const READ_FACTOR: u32 = 8;
 /// What one client may send in a turn before the others have theirs.
 const CLIENT_READ_BYTES: usize = 64 * 1024;
 /// What all clients may send in a turn before it is delivered: it bounds the memory of a turn.
@@ -144,7 +144,7 @@ impl<S: Stream> Server<S> {
             leaving: Vec::new(),
             finished: Vec::new(),
             troubled: Vec::new(),
-            scratch: vec![0; LAST_READ_BYTES].into_boxed_slice(),
+            scratch: vec![0; LAST_READ_BYTES as usize].into_boxed_slice(),
             mode: Mode::Serving,
         }
     }
@@ -166,7 +166,7 @@ impl<S: Stream> Server<S> {
             address,
             connection: Connection::new(now.time, &self.limits.connection),
             armed: Time::NEVER,
-            read_bytes: FIRST_READ_BYTES as u32,
+            read_bytes: FIRST_READ_BYTES,
             is_read_closed: false,
             is_runnable: false,
             is_flushable: false,
@@ -286,6 +286,12 @@ fn printable(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quiet_client_is_small() {
+        // With its deadline (16), seat (12) and place in a room (4), under 256 bytes.
+        assert!(size_of::<Client<[u8; 4]>>() <= 184, "{}", size_of::<Client<[u8; 4]>>());
+    }
 
     #[test]
     fn what_a_peer_says_is_one_printable_line_in_the_log() {

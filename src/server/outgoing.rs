@@ -8,21 +8,23 @@ use crate::websocket::{Batch, BatchBuilder, CloseFrame};
 /// Builders kept for the next turns; more rooms than this rarely speak in one turn.
 const SPARE_BUILDERS_MAX: usize = 64;
 
+/// Whose part of the private batch is where.
+type PrivatePart = (ClientId, Range<usize>);
+
 /// The messages of one turn.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
     /// By room.
     rooms: Vec<RoomTurn>,
-    /// Rooms in which something happened.
+    /// Rooms in which something was said.
     touched: Vec<RoomId>,
     private: BatchBuilder,
-    /// Which parts of the private batch are whose, in order.
-    private_parts: Vec<(ClientId, Range<usize>)>,
+    private_parts: Vec<PrivatePart>,
     close: Option<(ClientId, CloseFrame)>,
     spare: Vec<BatchBuilder>,
 }
 
-/// What happened in a room in this turn.
+/// What was said in a room in this turn.
 #[derive(Debug, Default)]
 pub(super) struct RoomTurn {
     builder: BatchBuilder,
@@ -46,19 +48,8 @@ impl Outgoing {
     /// Writes down what shall happen. Messages are encoded here, once.
     pub(super) fn apply(&mut self, effect: Effect<'_>) {
         match effect {
-            Effect::Join { room, client } => {
-                let turn = self.touch(room);
-                let place = turn.builder.len();
-                turn.changes.push((client, Change::Joined(place)));
-            }
-            Effect::Leave { room, client } => {
-                let turn = self.touch(room);
-                let place = turn.builder.len();
-                // Before the first message there is nothing that the leaver could get.
-                if place > 0 {
-                    turn.changes.push((client, Change::Left(place)));
-                }
-            }
+            Effect::Join { room, client } => self.change(room, client, Change::Joined),
+            Effect::Leave { room, client } => self.change(room, client, Change::Left),
             Effect::Publish { room, except, kind, parts } => {
                 let turn = self.touch(room);
                 let start = turn.builder.len();
@@ -94,18 +85,18 @@ impl Outgoing {
     }
 
     /// Ends the private batch, if there is one.
-    pub(super) fn seal_private(&mut self) -> Option<(Batch, Vec<(ClientId, Range<usize>)>)> {
+    pub(super) fn seal_private(&mut self) -> Option<(Batch, Vec<PrivatePart>)> {
         (!self.private.is_empty()).then(|| (self.private.seal(), std::mem::take(&mut self.private_parts)))
     }
 
     /// Gives memory of the private batch back, for the next turn.
-    pub(super) fn recycle_private(&mut self, batch: Batch, mut parts: Vec<(ClientId, Range<usize>)>) {
+    pub(super) fn recycle_private(&mut self, batch: Batch, mut parts: Vec<PrivatePart>) {
         parts.clear();
         self.private_parts = parts;
         self.private.recycle(batch);
     }
 
-    /// Takes a room in which something happened.
+    /// Takes a room in which something was said.
     pub(super) fn pop_room(&mut self) -> Option<(RoomId, RoomTurn)> {
         let room = self.touched.pop()?;
         Some((room, std::mem::take(&mut self.rooms[room.index()])))
@@ -117,6 +108,15 @@ impl Outgoing {
             let mut builder = BatchBuilder::default();
             builder.recycle(batch);
             self.spare.push(builder);
+        }
+    }
+
+    /// Notes that the audience changes here. Before the room's first message there is nothing to
+    /// note: a newcomer gets the whole batch, and a leaver none of it.
+    fn change(&mut self, room: RoomId, client: ClientId, change: fn(usize) -> Change) {
+        if let Some(turn) = self.rooms.get_mut(room.index()).filter(|turn| turn.is_touched) {
+            let place = turn.builder.len();
+            turn.changes.push((client, change(place)));
         }
     }
 
@@ -196,10 +196,13 @@ mod tests {
         let (room, alice, bob) = (RoomId::new(2), ClientId::new(1), ClientId::new(0));
         let parts: &[&[u8]] = &[b"x"];
         let kind = Kind::Text;
+        outgoing.apply(Effect::Join { room, client: bob });
+        assert!(outgoing.is_empty(), "a join alone has nothing to send");
         for client in [alice, alice, bob] {
             outgoing.apply(Effect::Send { client, kind, parts });
         }
         outgoing.apply(Effect::Leave { room, client: bob });
+        outgoing.apply(Effect::Join { room, client: alice });
         outgoing.apply(Effect::Publish { room, except: Some(alice), kind, parts });
         outgoing.apply(Effect::Join { room, client: bob });
         outgoing.apply(Effect::Publish { room, except: None, kind, parts });

@@ -110,7 +110,7 @@ impl<S: Stream> Server<S> {
                     }
                     Ok(Answer::Respond(response, with_body)) => {
                         debug!("{} got {}: {}", client.address, response.status(), first_line(&head));
-                        client.connection.respond(now.time, response.encode(Some(now.wall), with_body));
+                        client.connection.respond(now.time, response.encode(Some(now.wall), with_body), true);
                     }
                     Err(refusal) => client.refuse(now, refusal, &head),
                 },
@@ -292,6 +292,9 @@ impl<S: Stream> Server<S> {
             if let Some(client) = self.clients.try_remove(id.index()) {
                 assert!(client.connection.is_finished(), "a slot is freed after its connection");
                 debug!("{} is gone", client.address);
+                if client.is_runnable {
+                    self.runnable.retain(|&other| other != id);
+                }
             }
         }
         self.chat.forget_empty_rooms();
@@ -302,14 +305,15 @@ impl<S> Client<S> {
     /// The size of the next read: a message larger than the chunk is not fetched in crumbs, and
     /// many small clients do not each claim a large one.
     fn adapt(&mut self, length: usize) {
-        let chunk = self.read_bytes as usize;
-        let next = match length {
-            full if full == chunk => chunk * READ_FACTOR,
-            short if short <= chunk / READ_FACTOR => chunk / READ_FACTOR,
-            _ => chunk,
+        let chunk = self.read_bytes;
+        let next = if length == chunk as usize {
+            chunk * READ_FACTOR
+        } else if length <= (chunk / READ_FACTOR) as usize {
+            chunk / READ_FACTOR
+        } else {
+            chunk
         };
-        let next = next.clamp(FIRST_READ_BYTES, LAST_READ_BYTES);
-        self.read_bytes = u32::try_from(next).expect("at most 64 KiB");
+        self.read_bytes = next.clamp(FIRST_READ_BYTES, LAST_READ_BYTES);
     }
 
     pub(super) fn refuse(&mut self, now: Now, refusal: Refusal, what: &[u8]) {
@@ -320,7 +324,10 @@ impl<S> Client<S> {
             refusal.advice(),
             first_line(what)
         );
-        self.connection.respond(now.time, refusal.response().encode(Some(now.wall), true));
+        let response = refusal.response().encode(Some(now.wall), true);
+        // Who has dribbled for ten seconds gets no more time to hang up (slowloris).
+        let waits_for_end = refusal != Refusal::HandshakeTimeout;
+        self.connection.respond(now.time, response, waits_for_end);
     }
 
     fn log_end(&self, cause: &Cause) {
