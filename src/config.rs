@@ -9,7 +9,7 @@ use clap::{CommandFactory as _, Parser};
 use log::LevelFilter;
 
 use crate::connection;
-use crate::server;
+use crate::server::{self, Site};
 use crate::websocket;
 
 /// Files that are not clients: the listener, the poll, signals, the standard streams, and room for
@@ -86,10 +86,8 @@ pub struct Config {
     pub address: SocketAddr,
     /// What the server may cost.
     pub limits: server::Limits,
-    /// Origins let in beside the server's own.
-    pub origins: Vec<String>,
-    /// Hosts answered to beside IP addresses.
-    pub hosts: Vec<String>,
+    /// The page, which hosts are answered to, and which origins may connect.
+    pub site: Site,
     /// How much to log; `None` leaves it to RUST_LOG.
     pub log_level: Option<LevelFilter>,
 }
@@ -156,8 +154,10 @@ impl Config {
                 clients_max: usize::try_from(clients.min(1 << 31)).unwrap_or(1 << 31),
                 drain_timeout: options.drain_timeout,
             },
-            origins: options.origin,
-            hosts: [vec!["localhost".to_owned(), machine], options.allow_host].concat(),
+            site: Site::new(
+                [vec!["localhost".to_owned(), machine], options.allow_host].concat(),
+                options.origin,
+            ),
             log_level: options.log_level,
         }))
     }
@@ -262,7 +262,6 @@ mod tests {
         assert_eq!(limits.websocket.fragments_max, 16_384);
         assert_eq!(limits.outbox_bytes_max, 1 << 20);
         assert_eq!(config.limits.clients_max, 936);
-        assert!(config.hosts.contains(&"localhost".to_owned()));
     }
 
     #[test]
@@ -327,9 +326,6 @@ mod tests {
             assert!(error.contains(word), "{arguments:?}: {error}");
         }
         assert_eq!(config(&["--max-clients", "936"]).expect("just enough").limits.clients_max, 936);
-        assert_eq!(
-            config(&["--origin", "https://a.example/"]).expect("a slash").origins,
-            ["https://a.example"]
-        );
+        assert_eq!(parse_origin("https://a.example/").as_deref(), Ok("https://a.example"));
     }
 }

@@ -14,8 +14,7 @@ use signal_hook_mio::v1_0::Signals;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::clock::{Now, Time};
-use crate::config::Config;
-use crate::server::{Readiness, Server, Site, Stream};
+use crate::server::{Limits, Readiness, Server, Site, Stream};
 
 /// Clients' tokens are their slots, counted from zero.
 const LISTENER: Token = Token(usize::MAX - 1);
@@ -79,12 +78,12 @@ impl fmt::Display for LoopError {
     }
 }
 
-/// Runs the server until a signal stops it.
+/// Serves at an address until a signal stops it.
 ///
 /// # Errors
 /// If it cannot start, or was stopped before all was delivered.
-pub fn run(config: Config) -> Result<(), LoopError> {
-    EventLoop::start(config)?.run()
+pub fn run(address: SocketAddr, limits: Limits, site: Site) -> Result<(), LoopError> {
+    EventLoop::start(address, limits, site)?.run()
 }
 
 struct EventLoop {
@@ -109,11 +108,10 @@ enum Accepting {
 }
 
 impl EventLoop {
-    fn start(config: Config) -> Result<EventLoop, LoopError> {
+    fn start(address: SocketAddr, limits: Limits, site: Site) -> Result<EventLoop, LoopError> {
         let system = |what| move |error| LoopError::System(what, error);
         let poll = Poll::new().map_err(system("create a poll"))?;
-        let mut listener =
-            listen(config.address).map_err(|error| LoopError::Listen(config.address, error))?;
+        let mut listener = listen(address).map_err(|error| LoopError::Listen(address, error))?;
         let address = listener.local_addr().map_err(system("read the listener's address"))?;
         let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(system("catch signals"))?;
         let registry = poll.registry();
@@ -121,18 +119,17 @@ impl EventLoop {
             .register(&mut listener, LISTENER, Interest::READABLE)
             .map_err(system("poll the listener"))?;
         registry.register(&mut signals, SIGNALS, Interest::READABLE).map_err(system("poll signals"))?;
-        let clients_max = config.limits.clients_max;
         info!("listening on {address}: open {}", url(address));
-        info!("up to {clients_max} clients (--max-clients)");
+        info!("up to {} clients (--max-clients)", limits.clients_max);
         let zone = jiff::tz::TimeZone::system();
         Ok(EventLoop {
             poll,
-            events: Events::with_capacity(clients_max.saturating_add(8).min(EVENTS_MAX)),
+            events: Events::with_capacity(limits.clients_max.saturating_add(8).min(EVENTS_MAX)),
             listener: Some(listener),
             accepting: Accepting::Ready,
             accept_logged: None,
             signals,
-            server: Server::new(config.limits, Site::new(config.hosts, config.origins), zone),
+            server: Server::new(limits, site, zone),
             started: Instant::now(),
         })
     }

@@ -40,8 +40,9 @@ const LAST_READ_BYTES: u32 = 64 * 1024;
 const READ_FACTOR: u32 = 8;
 /// What one client may send in a turn before the others have theirs.
 const CLIENT_READ_BYTES: usize = 64 * 1024;
-/// What all clients may send in a turn before it is delivered: it bounds the memory of a turn.
-const TURN_READ_BYTES: usize = 256 * 1024;
+/// What is read in a turn, or has to be sent once, before it is delivered: it bounds the memory of
+/// a turn.
+const TURN_BYTES: usize = 256 * 1024;
 /// Refused clients that are let in to read why; further ones are closed at once.
 const REFUSED_MAX: usize = 32;
 

@@ -21,6 +21,8 @@ pub(super) struct Outgoing {
     private: BatchBuilder,
     private_parts: Vec<PrivatePart>,
     close: Option<(ClientId, CloseFrame)>,
+    /// Of all batches since the last turn.
+    bytes: usize,
     spare: Vec<BatchBuilder>,
 }
 
@@ -54,15 +56,17 @@ impl Outgoing {
                 let turn = self.touch(room);
                 let start = turn.builder.len();
                 turn.builder.push(kind, parts);
+                let end = turn.builder.len();
                 if let Some(client) = except {
-                    let end = turn.builder.len();
                     turn.changes.push((client, Change::Except(start..end)));
                 }
+                self.bytes += end - start;
             }
             Effect::Send { client, kind, parts } => {
                 let start = self.private.len();
                 self.private.push(kind, parts);
                 let end = self.private.len();
+                self.bytes += end - start;
                 match self.private_parts.last_mut() {
                     Some((last, range)) if *last == client => range.end = end,
                     _ => self.private_parts.push((client, start..end)),
@@ -77,6 +81,11 @@ impl Outgoing {
         let (whose, frame) = self.close.take()?;
         assert_eq!(whose, client, "a message closes its sender only");
         Some(frame)
+    }
+
+    /// Bytes that this turn has to send so far.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether nothing has to be sent.
@@ -98,6 +107,7 @@ impl Outgoing {
 
     /// Takes a room in which something was said.
     pub(super) fn pop_room(&mut self) -> Option<(RoomId, RoomTurn)> {
+        self.bytes = 0;
         let room = self.touched.pop()?;
         Some((room, std::mem::take(&mut self.rooms[room.index()])))
     }

@@ -10,7 +10,7 @@ use super::outgoing::{Change, parts_of};
 use super::site::Answer;
 use super::{
     CLIENT_READ_BYTES, Client, FIRST_READ_BYTES, LAST_READ_BYTES, Mode, READ_FACTOR, Server, Stream,
-    TURN_READ_BYTES, printable,
+    TURN_BYTES, printable,
 };
 use crate::chat::{ClientId, RoomId};
 use crate::clock::{Now, Time};
@@ -22,14 +22,14 @@ impl<S: Stream> Server<S> {
     /// Reads from every client that is ready, each within its budget and all within the turn's.
     /// Who is cut off comes first in the next turn.
     pub(super) fn read(&mut self, now: Now) {
-        let mut budget = TURN_READ_BYTES;
+        let mut used = 0;
         for _ in 0..self.runnable.len() {
-            if budget == 0 {
+            // A byte read can be many to send: a chat line is longer than its text.
+            if used.max(self.outgoing.bytes()) >= TURN_BYTES {
                 break;
             }
             let id = self.runnable.pop_front().expect("one round of the queue");
-            let used = self.read_client(now, id);
-            budget = budget.saturating_sub(used);
+            used += self.read_client(now, id);
             self.mark_flushable(id);
             self.arm(id);
         }
