@@ -159,8 +159,11 @@ impl EventLoop {
     }
 
     fn now(&self) -> Now {
-        let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Now { time: Time::from_millis(elapsed), wall: jiff::Timestamp::now() }
+        Now { time: self.time(), wall: jiff::Timestamp::now() }
+    }
+
+    fn time(&self) -> Time {
+        Time::from_millis(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
     /// How long the poll may sleep.
@@ -174,7 +177,7 @@ impl EventLoop {
             return Some(Duration::ZERO);
         }
         let wake_at = self.server.deadline().min(accept_at);
-        (wake_at != Time::NEVER).then(|| wake_at.since(self.now().time))
+        (wake_at != Time::NEVER).then(|| wake_at.since(self.time()))
     }
 
     fn note_readiness(&mut self) {
