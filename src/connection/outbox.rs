@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::clock::Time;
-use crate::websocket::{Batch, CloseFrame, Opcode};
+use crate::websocket::{Batch, BatchBuilder, CloseFrame, Opcode};
 
 /// Pieces handed to one `writev`. More rarely wait, and then another call does no harm.
 const SLICES_MAX: usize = 16;
@@ -39,12 +39,12 @@ struct Entry {
     begun_until: usize,
 }
 
-/// Control frames that wait for the end of a frame. One pong at most: the newest (RFC 6455
-/// §5.5.3), so that a flood of pings cannot fill memory.
+/// Control frames that wait for the end of a frame. To a peer that does not read, one pong at most
+/// waits here: the newest (RFC 6455 §5.5.3), so that a flood of pings cannot fill memory.
 #[derive(Debug, Default)]
 struct Control {
     ping: Option<[u8; 8]>,
-    pong: Option<Vec<u8>>,
+    pongs: BatchBuilder,
     close: Option<CloseFrame>,
 }
 
@@ -95,9 +95,14 @@ impl Outbox {
         self.control_mut().ping = Some(payload);
     }
 
-    /// Queues a pong in place of one that has not begun to leave.
+    /// Queues a pong; to a peer that does not read, in place of the one that waits already.
     pub fn queue_pong(&mut self, payload: &[u8]) {
-        self.control_mut().pong = Some(payload.to_vec());
+        let is_blocked = self.is_blocked;
+        let pongs = &mut self.control_mut().pongs;
+        if is_blocked {
+            *pongs = BatchBuilder::default();
+        }
+        pongs.push_frame(Opcode::Pong, &[payload]);
     }
 
     /// Queues the last frame: it goes behind everything else.
@@ -188,12 +193,12 @@ impl Outbox {
     /// has not begun to leave, the close frame behind all.
     fn admit_control(&mut self, now: Time) {
         let Some(control) = self.control.take() else { return };
-        let Control { ping, pong, close } = *control;
-        for (opcode, payload) in [(Opcode::Pong, pong), (Opcode::Ping, ping.map(|payload| payload.to_vec()))]
-        {
-            if let Some(payload) = payload {
-                self.push_urgent(now, Entry::whole(Batch::control(opcode, &payload)));
-            }
+        let Control { ping, mut pongs, close } = *control;
+        if !pongs.is_empty() {
+            self.push_urgent(now, Entry::whole(pongs.seal()));
+        }
+        if let Some(payload) = ping {
+            self.push_urgent(now, Entry::whole(Batch::control(Opcode::Ping, &payload)));
         }
         if let Some(frame) = close {
             self.push_back(now, Entry::whole(Batch::control(Opcode::Close, &frame.payload())));
@@ -382,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn control_frames_go_between_frames_and_only_the_newest_pong() {
+    fn control_frames_go_between_frames_and_to_a_blocked_peer_only_the_newest_pong() {
         let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: 3, ..Pipe::default() });
         let batch = batch(&[b"one"]);
         outbox.send(NOW, &batch, all(&batch), &mut pipe).expect("some room");
@@ -402,6 +407,14 @@ mod tests {
             b"\x88\x02\x03\xe8",
         ];
         assert_eq!(pipe.taken, wanted.concat());
+    }
+
+    #[test]
+    fn every_ping_of_a_peer_that_reads_is_answered_in_order() {
+        let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: 100, ..Pipe::default() });
+        [b"a", b"b", b"c"].map(|payload| outbox.queue_pong(payload));
+        outbox.flush(NOW, &mut pipe).expect("room");
+        assert_eq!((pipe.taken.as_slice(), pipe.calls), (b"\x8A\x01a\x8A\x01b\x8A\x01c".as_slice(), 1));
     }
 
     #[test]

@@ -19,10 +19,9 @@ struct Shared {
 impl Batch {
     /// One control frame.
     pub fn control(opcode: Opcode, payload: &[u8]) -> Batch {
-        let mut bytes = Vec::with_capacity(2 + payload.len());
-        frame::encode_header(opcode, payload.len(), &mut bytes);
-        bytes.extend_from_slice(payload);
-        Batch(Rc::new(Shared { bytes, is_framed: true }))
+        let mut builder = BatchBuilder::default();
+        builder.push_frame(opcode, &[payload]);
+        builder.seal()
     }
 
     /// Bytes that are no frames: a response of HTTP. They count as one indivisible piece.
@@ -81,8 +80,13 @@ impl BatchBuilder {
 
     /// Appends a message as one frame; its payload is the parts, joined.
     pub fn push(&mut self, kind: Kind, parts: &[&[u8]]) {
+        self.push_frame(Opcode::Data(kind), parts);
+    }
+
+    /// Appends a frame of any kind.
+    pub fn push_frame(&mut self, opcode: Opcode, parts: &[&[u8]]) {
         let payload_bytes = parts.iter().map(|part| part.len()).sum();
-        frame::encode_header(Opcode::Data(kind), payload_bytes, &mut self.bytes);
+        frame::encode_header(opcode, payload_bytes, &mut self.bytes);
         for part in parts {
             self.bytes.extend_from_slice(part);
         }
