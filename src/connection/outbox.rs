@@ -412,7 +412,7 @@ mod tests {
     #[test]
     fn every_ping_of_a_peer_that_reads_is_answered_in_order() {
         let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: 100, ..Pipe::default() });
-        [b"a", b"b", b"c"].map(|payload| outbox.queue_pong(payload));
+        [b"a", b"b", b"c"].iter().for_each(|payload| outbox.queue_pong(*payload));
         outbox.flush(NOW, &mut pipe).expect("room");
         assert_eq!((pipe.taken.as_slice(), pipe.calls), (b"\x8A\x01a\x8A\x01b\x8A\x01c".as_slice(), 1));
     }
