@@ -42,6 +42,12 @@ impl Voice {
     }
 }
 
+/// A message without the line ending that line-based tools (websocat) send with each.
+pub(super) fn text_of(payload: &[u8]) -> &[u8] {
+    let line = payload.strip_suffix(b"\n").unwrap_or(payload);
+    line.strip_suffix(b"\r").filter(|_| line.len() < payload.len()).unwrap_or(line)
+}
+
 /// `HH:MM:SS 3 joined, 2 left, 117 here`: joins and leaves of a large room, together.
 pub(super) fn counts(time: &[u8], joined: u32, left: u32, here: usize) -> String {
     format!("{} {joined} joined, {left} left, {here} here", String::from_utf8_lossy(time))
@@ -102,6 +108,22 @@ mod tests {
         assert_eq!(text(&voice.say(b"12:00:01", b"hi")), "12:00:01 alice say: hi");
         assert_eq!(text(&voice.logout(b"12:00:02")), "12:00:02 alice say: alice Logout");
         assert_eq!(counts(b"12:00:03", 3, 2, 117), "12:00:03 3 joined, 2 left, 117 here");
+    }
+
+    #[test]
+    fn one_line_ending_is_not_part_of_a_text() {
+        for (payload, text) in [
+            ("hi", "hi"),
+            ("hi\n", "hi"),
+            ("hi\r\n", "hi"),
+            ("hi\n\n", "hi\n"),
+            ("hi\r", "hi\r"),
+            ("a\nb", "a\nb"),
+            ("\n", ""),
+            ("", ""),
+        ] {
+            assert_eq!(text_of(payload.as_bytes()), text.as_bytes(), "{payload:?}");
+        }
     }
 
     #[test]

@@ -200,13 +200,15 @@ impl Chat {
             (None, _) | (Some(_), Kind::Binary) => {
                 effect(Effect::Publish { room, except, kind, parts: &[payload] });
             }
-            // An empty message keeps a connection alive; it says nothing.
-            (Some(_), Kind::Text) if payload.is_empty() => {}
-            (Some(_), Kind::Text) if payload == b"quit" => self.quit(now, client, effect),
-            (Some(voice), Kind::Text) => {
-                let time = self.time.at(now.wall);
-                effect(Effect::Publish { room, except, kind, parts: &voice.say(time, payload) });
-            }
+            (Some(voice), Kind::Text) => match line::text_of(payload) {
+                // An empty message keeps a connection alive; it says nothing.
+                b"" => {}
+                b"quit" => self.quit(now, client, effect),
+                text => {
+                    let time = self.time.at(now.wall);
+                    effect(Effect::Publish { room, except, kind, parts: &voice.say(time, text) });
+                }
+            },
         }
     }
 
