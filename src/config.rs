@@ -51,7 +51,7 @@ struct Options {
     max_clients: Option<u32>,
 
     /// From accepting a connection to its whole request; times take ms, s or m
-    #[arg(long, env = "WSLOOP_HANDSHAKE_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = parse_time)]
+    #[arg(long, env = "WSLOOP_HANDSHAKE_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = parse_positive_time)]
     handshake_timeout: Duration,
 
     /// From one ping to the next; 0 sends none
@@ -59,7 +59,7 @@ struct Options {
     ping_interval: Duration,
 
     /// How long a pinged client may be silent before it is given up
-    #[arg(long, env = "WSLOOP_PONG_TIMEOUT", value_name = "TIME", default_value = "25s", value_parser = parse_time)]
+    #[arg(long, env = "WSLOOP_PONG_TIMEOUT", value_name = "TIME", default_value = "25s", value_parser = parse_positive_time)]
     pong_timeout: Duration,
 
     /// How long queued messages may take to leave when the server is stopped
@@ -212,6 +212,13 @@ fn parse_time(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "give a time: a whole number with ms, s or m, for instance 10s".to_owned())
 }
 
+fn parse_positive_time(text: &str) -> Result<Duration, String> {
+    match parse_time(text)? {
+        Duration::ZERO => Err("give more than no time, for instance 10s".to_owned()),
+        time => Ok(time),
+    }
+}
+
 /// Digits only: no sign, no spaces.
 fn parse_number(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
@@ -317,6 +324,8 @@ mod tests {
             (["--host", "example.com"], "IP address"),
             (["--max-message", "64X"], "with K or M"),
             (["--ping-interval", "20"], "for instance 10s"),
+            (["--handshake-timeout", "0"], "more than no time"),
+            (["--pong-timeout", "0s"], "more than no time"),
             (["--origin", "example.com"], "https://example.com"),
             (["--origin", "https://example.com/page"], "https://example.com"),
             (["--allow-host", "a:80"], "without a port"),

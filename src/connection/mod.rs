@@ -24,6 +24,8 @@ pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// From a message's first byte to its last.
 pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pings and pongs a second; browsers send none of their own, libraries one in some seconds.
+pub const CONTROL_FRAMES_MAX: u32 = 200;
 /// A page is some 30 KB: enough for the slowest of phones.
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -49,6 +51,9 @@ pub struct Connection {
     // Beside the state, not in it: an event borrows from the decoder while the state changes.
     decoder: Decoder,
     outbox: Outbox,
+    /// Pings and pongs since the start of the second that `control_second` counts.
+    control_frames: u32,
+    control_second: u32,
 }
 
 #[derive(Debug)]
@@ -87,6 +92,14 @@ enum Stage {
     AwaitingEnd,
     /// The socket can be closed.
     Finished,
+}
+
+impl Stage {
+    /// After both close frames the server closes at once (RFC 6455 §7.1.1), unless the peer sends
+    /// on though it must not: then its bytes have to be read, or they would reset the connection.
+    fn after_close(rest: &[u8]) -> Stage {
+        if rest.is_empty() { Stage::FlushingLast } else { Stage::Flushing }
+    }
 }
 
 /// What a peer did.
@@ -140,6 +153,8 @@ impl Connection {
             state: State::AwaitingHandshake(Box::new(handshake)),
             decoder: Decoder::default(),
             outbox: Outbox::default(),
+            control_frames: 0,
+            control_second: 0,
         }
     }
 
@@ -167,14 +182,31 @@ impl Connection {
         match self.decoder.decode(now, &limits.websocket, input) {
             Ok(None) => None,
             Ok(Some(Item::Message { kind, payload })) => Some(Event::Message { kind, payload }),
-            Ok(Some(Item::Ping(payload))) => {
-                self.outbox.queue_pong(payload);
-                Some(Event::Ping)
+            Ok(Some(item @ (Item::Ping(_) | Item::Pong(_)))) => {
+                let second = u32::try_from(now.as_millis() / 1000).unwrap_or(u32::MAX);
+                if second != self.control_second {
+                    (self.control_second, self.control_frames) = (second, 0);
+                }
+                self.control_frames += 1;
+                if self.control_frames > CONTROL_FRAMES_MAX {
+                    return Some(fail(
+                        &mut self.state,
+                        &mut self.outbox,
+                        now,
+                        ProtocolError::TooManyControlFrames,
+                    ));
+                }
+                match item {
+                    Item::Ping(payload) => {
+                        self.outbox.queue_pong(payload);
+                        Some(Event::Ping)
+                    }
+                    _ => Some(Event::Pong),
+                }
             }
-            Ok(Some(Item::Pong(_))) => Some(Event::Pong),
             Ok(Some(Item::Close(frame))) => {
                 self.outbox.queue_close(frame.reply());
-                self.state = State::Closing { stage: Stage::Flushing, until: now + CLOSE_TIMEOUT };
+                self.state = State::Closing { stage: Stage::after_close(input), until: now + CLOSE_TIMEOUT };
                 Some(Event::Closed(Cause::Peer(frame)))
             }
             Err(error) => Some(fail(&mut self.state, &mut self.outbox, now, error)),
@@ -346,7 +378,7 @@ impl Connection {
                     Ok(Some(_)) => {}
                 }
             }
-            *stage = Stage::Flushing;
+            *stage = Stage::after_close(input);
         }
         // RFC 6455 §1.4: after a close frame, any further data is discarded.
         *input = &mut [];

@@ -152,7 +152,32 @@ fn a_close_of_ours_waits_five_seconds_for_the_peer_s() {
 }
 
 #[test]
-fn after_both_close_frames_the_peer_has_to_hang_up() {
+fn after_both_close_frames_the_server_closes() {
+    let mut peer = Peer::open();
+    assert_eq!(peer.receive(100, b"\x88\x80\0\0\0\0").len(), 1);
+    assert_eq!(peer.flush(100), (false, b"\x88\x00".to_vec()));
+    assert!(peer.connection.is_finished());
+
+    let mut peer = Peer::open();
+    peer.connection.close(at(6_000), CloseFrame::new(CloseCode::GOING_AWAY, ""));
+    assert!(peer.receive(100, b"\x88\x82\0\0\0\0\x03\xe9").is_empty());
+    peer.flush(100);
+    assert!(peer.connection.is_finished());
+}
+
+#[test]
+fn control_frames_are_counted_by_the_second() {
+    let mut peer = Peer::open();
+    let flood = |count: u32| b"\x8a\x80\0\0\0\0".repeat(count as usize);
+    assert_eq!(peer.receive(5_000, &flood(CONTROL_FRAMES_MAX)).len(), 200);
+    assert_eq!(peer.receive(6_000, &flood(CONTROL_FRAMES_MAX)).len(), 200);
+    let events = peer.receive(6_999, &flood(1));
+    assert_eq!(events, ["Closed(Protocol(TooManyControlFrames))"]);
+    assert_eq!(peer.flush(6_999).1[2..4], 1008_u16.to_be_bytes());
+}
+
+#[test]
+fn a_peer_that_sends_on_after_its_close_frame_has_to_hang_up() {
     let mut peer = Peer::open();
     let events = peer.receive(100, b"\x88\x82\0\0\0\0\x03\xe8\x81\x81\0\0\0\0a");
     assert_eq!(events.len(), 1, "nothing is heard after a close frame: {events:?}");

@@ -3,7 +3,7 @@
 //!
 //! 1. **read**: what the ready clients sent becomes events, and each event is routed at once to
 //!    the chat, since it borrows from the read buffer.
-//! 2. **route**: what is due by the clock is routed too; all effects are in [`outgoing`].
+//! 2. **route**: what is due by the clock is routed too; all effects are in `outgoing`.
 //! 3. **deliver**: each room's batch goes to its members, at once where nothing waits.
 //! 4. **flush**: one write for each client that has more to get.
 //! 5. **reap**: who has gone leaves the rooms; slots are freed last, so that a token cannot change

@@ -185,7 +185,8 @@ mod tests {
     fn parts() {
         use Change::{Except, Joined, Left};
         let client = ClientId::new(1);
-        for (changes, wanted) in [
+        #[expect(clippy::single_range_in_vec_init, reason = "lists of parts, often of one")]
+        let table = [
             (vec![], vec![0..100]),
             (vec![Joined(30)], vec![30..100]),
             (vec![Joined(100)], vec![]),
@@ -194,7 +195,8 @@ mod tests {
             (vec![Joined(30), Left(30)], vec![]),
             (vec![Except(10..20), Except(20..30), Except(90..100)], vec![0..10, 30..90]),
             (vec![Joined(5), Except(10..20), Left(40)], vec![5..10, 20..40]),
-        ] {
+        ];
+        for (changes, wanted) in table {
             let changes: Vec<_> = changes.into_iter().map(|change| (client, change)).collect();
             assert_eq!(parts_of(&changes, 100).collect::<Vec<_>>(), wanted, "{changes:?}");
         }

@@ -324,7 +324,9 @@ impl<S> Client<S> {
             refusal.advice(),
             first_line(what)
         );
-        let response = refusal.response().encode(Some(now.wall), true);
+        // The answer to HEAD has no body, whatever it says (RFC 9110 §9.3.2).
+        let with_body = !what.trim_ascii_start().starts_with(b"HEAD ");
+        let response = refusal.response().encode(Some(now.wall), with_body);
         // Who has dribbled for ten seconds gets no more time to hang up (slowloris).
         let waits_for_end = refusal != Refusal::HandshakeTimeout;
         self.connection.respond(now.time, response, waits_for_end);

@@ -111,11 +111,7 @@ impl Site {
             _ if handshake::is_broken(request) => Err(Refusal::UpgradeRequired(
                 "the Upgrade header of this WebSocket handshake is missing; a proxy on the way may have dropped it",
             )),
-            Target::Page => {
-                let response =
-                    self.page.response(request).with_header("Content-Security-Policy", PAGE_POLICY);
-                Ok(Answer::Respond(response, !request.is_head))
-            }
+            Target::Page => Ok(Answer::Respond(self.page.response(request), !request.is_head)),
             Target::Connect(_) => Err(Refusal::UpgradeRequired(
                 "this path speaks WebSocket; connect with ws:// (for instance: websocat ws://HOST:PORT/echo)",
             )),
@@ -188,6 +184,7 @@ impl File {
             .with_header("ETag", self.entity_tag.clone())
             // Ask every time: a new server may bring a new page.
             .with_header("Cache-Control", "no-cache")
+            .with_header("Content-Security-Policy", PAGE_POLICY)
             .with_header("X-Content-Type-Options", "nosniff")
             .with_header("X-Frame-Options", "DENY")
             .with_header("Referrer-Policy", "no-referrer")

@@ -121,6 +121,8 @@ pub enum ProtocolError {
     TooManyFragments,
     /// A message that took too long to arrive.
     MessageTooSlow,
+    /// A flood of pings and pongs.
+    TooManyControlFrames,
 }
 
 impl ProtocolError {
@@ -129,7 +131,9 @@ impl ProtocolError {
         match self {
             ProtocolError::InvalidUtf8 => CloseCode::INVALID_DATA,
             ProtocolError::MessageTooBig => CloseCode::TOO_BIG,
-            ProtocolError::TooManyFragments | ProtocolError::MessageTooSlow => CloseCode::POLICY,
+            ProtocolError::TooManyFragments
+            | ProtocolError::MessageTooSlow
+            | ProtocolError::TooManyControlFrames => CloseCode::POLICY,
             _ => CloseCode::PROTOCOL_ERROR,
         }
     }
@@ -153,6 +157,7 @@ impl fmt::Display for ProtocolError {
             ProtocolError::MessageTooBig => "the message is over the limit of --max-message",
             ProtocolError::TooManyFragments => "the message has more fragments than --max-fragments",
             ProtocolError::MessageTooSlow => "the message took too long to arrive",
+            ProtocolError::TooManyControlFrames => "more than 200 pings and pongs in a second",
         })
     }
 }

@@ -1,0 +1,165 @@
+//! Small inputs that break one rule each: a rule that accepts its bad input guards nothing.
+
+use super::*;
+
+/// The rule complains of each bad text, and of none of the good ones.
+fn check_rule(rule: impl Fn(&Source) -> Vec<String>, path: &str, bad: &[&str], good: &[&str]) {
+    for text in bad {
+        assert!(!rule(&Source::new(path, text)).is_empty(), "accepted in {path}: {text}");
+    }
+    for text in good {
+        let complaints = rule(&Source::new(path, text));
+        assert!(complaints.is_empty(), "{complaints:?} of {text}");
+    }
+}
+
+#[test]
+fn a_layer_that_uses_what_is_above_it() {
+    check_rule(
+        layer_complaints,
+        "src/websocket/frame.rs",
+        &[
+            "use crate::connection::Connection;",
+            "use crate::{http::Request, chat::Chat};",
+            "fn f() -> crate::server::Server { }",
+            "use super::super::chat;",
+        ],
+        &[
+            "use crate::http::Request;",
+            "use crate::{clock::Time, http::{Request, Response}};",
+            "use super::close::CloseCode;",
+            "// crate::chat is above",
+            "const X: &str = \"crate::chat::x\";",
+            "#[cfg(test)]\nmod tests { use crate::chat::Chat; }",
+        ],
+    );
+    check_rule(
+        layer_complaints,
+        "src/chat/mod.rs",
+        &["use super::server;", "use crate::http::Request;"],
+        &["use crate::clock::Time;"],
+    );
+    check_rule(layer_complaints, "src/main.rs", &["use wsloop::chat;"], &["use wsloop::config;"]);
+    check_rule(layer_complaints, "src/novelty.rs", &[""], &[]);
+}
+
+#[test]
+fn a_pure_layer_with_a_clock_or_a_socket() {
+    check_rule(
+        purity_complaints,
+        "src/chat/mod.rs",
+        &[
+            "use std::time::Instant;",
+            "let now = jiff::Timestamp::now();",
+            "fn f(stream: std::net::TcpStream) {}",
+            "std::env::var(name)",
+            "let file = std::fs::read(path);",
+            "std::thread::spawn(f)",
+        ],
+        &[
+            "use std::time::Duration; use std::net::IpAddr;",
+            "// an Instant is for the loop",
+            "struct Instantaneous;",
+            "#[cfg(test)]\nmod tests { use std::time::Instant; }",
+        ],
+    );
+    check_rule(purity_complaints, "src/event_loop.rs", &[], &["use std::time::Instant;"]);
+}
+
+#[test]
+fn a_crate_outside_its_layer() {
+    check_rule(
+        crate_complaints,
+        "src/server/mod.rs",
+        &["use mio::Poll;", "let x = clap::Parser::parse();", "use httparse::Request;"],
+        &["use log::info;", "use slab::Slab;", "let mio = 1;", "use crate::mio::Fake;"],
+    );
+    check_rule(crate_complaints, "src/http/request.rs", &["use mio::Token;"], &["use httparse::Request;"]);
+}
+
+#[test]
+fn unsafe_code_and_unwraps() {
+    check_rule(
+        safety_complaints,
+        "src/http/request.rs",
+        &["unsafe { f() }", "x.unwrap();", "x.unwrap_err();", "dbg!(x);"],
+        &[
+            "x.expect(\"why it holds\"); x.unwrap_or(1); x.unwrap_or_default();",
+            "// unsafe is what this is not",
+            "#[cfg(test)]\nmod tests { fn f() { x.unwrap(); } }",
+        ],
+    );
+}
+
+#[test]
+fn long_files_and_functions() {
+    let function = |lines: usize| format!("fn long() {{\n{}}}\n", "    x();\n".repeat(lines - 2));
+    let file = |lines: usize| "// A line.\n".repeat(lines);
+    let tests = format!("{}#[cfg(test)]\nmod tests {{\n{}}}\n", file(499), file(300));
+    check_rule(
+        size_complaints,
+        "src/http/request.rs",
+        &[&function(61), &format!("impl X {{ {} }}", function(61)), &format!("{}fn f() {{}}\n", file(500))],
+        &[&function(60), &format!("{}fn f() {{}}\n", file(499)), &tests],
+    );
+    check_rule(size_complaints, "tests/server.rs", &[&file(501), &function(61)], &[&file(500)]);
+}
+
+#[test]
+fn names_with_get() {
+    check_rule(
+        name_complaints,
+        "src/http/request.rs",
+        &["fn get_name() {}"],
+        &["fn target() {}", "fn get() {}"],
+    );
+}
+
+#[test]
+fn a_lint_allowed_without_a_reason() {
+    check_rule(
+        allow_complaints,
+        "src/http/request.rs",
+        &["#[allow(dead_code)]\nfn f() {}", "fn g() {}\n#![allow(dead_code)]", "#[expect(x)]"],
+        &[
+            "// Each binary uses a part.\n#![allow(dead_code)]",
+            "fn f() {}\n#[allow(dead_code)] // Each binary uses a part.\n",
+            "#[allow(dead_code, reason = \"it is used by hand\")]",
+            "let text = \"#[allow(x)]\";",
+        ],
+    );
+}
+
+#[test]
+fn leftovers_and_paths_of_a_machine() {
+    let leftover =
+        [("// TO", "DO later"), ("// FIX", "ME"), ("todo", "!()"), ("\"/ro", "ot/file\""), ("/ho", "me/x")];
+    for (first, second) in leftover {
+        check_rule(leftover_complaints, "src/main.rs", &[&format!("{first}{second}")], &[]);
+    }
+    check_rule(leftover_complaints, "src/main.rs", &[], &["// To do this, read /proc/self/limits."]);
+}
+
+#[test]
+fn a_dependency_without_a_reason() {
+    check_rule(
+        dependency_complaints,
+        "Cargo.toml",
+        &["[dependencies]\nmio = \"1\"\n", "[dev-dependencies]\n# Why.\na = \"1\"\n\nb = \"1\"\n"],
+        &[
+            "[package]\nname = \"x\"\n\n[dependencies]\n# The loop.\nmio = \"1\"\n# Two of a kind.\na = \"1\"\nb = \"1\"\n",
+        ],
+    );
+}
+
+#[test]
+fn a_map_that_is_not_the_tree() {
+    let tree = BTreeSet::from(["src/main.rs".to_string(), "src/chat/mod.rs".to_string()]);
+    let there = |path: &str| tree.contains(path) || path == "tests/server.rs";
+    let complaints = |readme: &str| map_complaints(readme, &tree, there).len();
+    assert_eq!(complaints("`src/main.rs` | `chat/mod.rs`\n and tests/server.rs, all of them."), 0);
+    assert_eq!(complaints("main.rs\nsrc/chat/mod.rs"), 0);
+    assert_eq!(complaints("src/main.rs"), 1, "one file is not named");
+    assert_eq!(complaints("main.rs chat/mod.rs chat/room.rs"), 1, "one name has no file");
+    assert_eq!(complaints(""), 2);
+}

@@ -1,0 +1,22 @@
+//! The built binary on real sockets, from the outside: what `--help` and the README promise its users.
+
+mod support;
+
+#[path = "server/chat.rs"]
+mod chat;
+#[path = "server/crowd.rs"]
+mod crowd;
+#[path = "server/messages.rs"]
+mod messages;
+#[path = "server/pages.rs"]
+mod pages;
+#[path = "server/peers.rs"]
+mod peers;
+#[path = "server/process.rs"]
+mod process;
+#[path = "server/refusals.rs"]
+mod refusals;
+#[path = "server/times.rs"]
+mod times;
+#[path = "server/violations.rs"]
+mod violations;

@@ -1,0 +1,196 @@
+//! Plain GET: the page, its files, liveness, and the headers that guard them.
+
+use crate::support::http::{Request, Response, exchange, get, refusal};
+use crate::support::raw::RawClient;
+use crate::support::server::Wsloop;
+
+/// The page's own files and their types.
+const ASSETS: [(&str, &str); 3] = [
+    ("/assets/chat.css", "text/css"),
+    ("/assets/chat.js", "text/javascript"),
+    ("/assets/favicon.svg", "image/svg+xml"),
+];
+
+#[test]
+fn the_page_is_at_every_room() {
+    let server = Wsloop::start(&[]);
+    let lobby = get(&server, "/");
+    assert_eq!(lobby.status, 200);
+    assert!(
+        lobby.text().trim_start().starts_with("<!doctype html>")
+            || lobby.text().trim_start().starts_with("<!DOCTYPE html>")
+    );
+    for path in ["/chat", "/chatsocket", "/%E8%8C%B6", "/?name=alice", "/lobby?x"] {
+        let page = get(&server, path);
+        assert_eq!((page.status, &page.body), (200, &lobby.body), "{path}");
+        assert_eq!(
+            page.header("Content-Type").map(str::to_ascii_lowercase),
+            Some("text/html; charset=utf-8".into()),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn the_page_finds_its_files_and_each_has_its_type() {
+    let server = Wsloop::start(&[]);
+    let page = get(&server, "/");
+    for (path, content_type) in ASSETS {
+        assert!(page.text().contains(path), "the page uses {path}");
+        let asset = get(&server, path);
+        assert_eq!(asset.status, 200, "{path}");
+        let got = asset.header("Content-Type").unwrap_or_default();
+        assert!(got.starts_with(content_type), "{path} is {got:?}");
+        assert!(!asset.body.is_empty(), "{path}");
+    }
+    for path in [
+        "/assets/",
+        "/assets/none.js",
+        "/assets/../Cargo.toml",
+        "/assets/..%2fCargo.toml",
+        "/assets/%2e%2e/index.html",
+        "/assets//chat.js",
+        "/assets/chat.js/",
+        "/assets/CHAT.JS",
+    ] {
+        refusal(&server, &Request::plain(&server, "GET", path).bytes(), 404);
+    }
+}
+
+#[test]
+fn pages_and_files_carry_the_security_headers() {
+    let server = Wsloop::start(&[]);
+    for path in ["/", "/chat"].into_iter().chain(ASSETS.map(|(path, _)| path)) {
+        let response = get(&server, path);
+        assert_eq!(response.header("X-Content-Type-Options"), Some("nosniff"), "{path}");
+        let policy = response
+            .header("Content-Security-Policy")
+            .unwrap_or_else(|| panic!("{path} has no content security policy"));
+        let directives: Vec<&str> = policy.split(';').map(str::trim).collect();
+        for needed in
+            ["default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'"]
+        {
+            assert!(directives.contains(&needed), "{path}: {needed} in {policy}");
+        }
+        for weak in ["unsafe-inline", "unsafe-eval", "data:", "*", "http:", "https:"] {
+            assert!(!policy.contains(weak), "{path}: {weak} in {policy}");
+        }
+    }
+}
+
+#[test]
+fn an_unchanged_file_is_not_sent_again() {
+    let server = Wsloop::start(&[]);
+    for path in ["/", "/chat"].into_iter().chain(ASSETS.map(|(path, _)| path)) {
+        let tag = get(&server, path)
+            .header("ETag")
+            .unwrap_or_else(|| panic!("{path} has no entity tag"))
+            .to_string();
+        assert!(tag.ends_with('"'), "{path}: {tag:?} is quoted");
+        let conditional = |method: &str, value: &str| -> Response {
+            let request = Request::plain(&server, method, path).add("If-None-Match", value);
+            exchange(&server, &request.bytes())
+        };
+        // RFC 9110 §13.1.2: a list, or anything at all; the comparison is the weak one.
+        let weak = format!("W/{}", tag.trim_start_matches("W/"));
+        for value in [&tag, &weak, &format!("\"x\", {tag}"), "*"] {
+            let unchanged = conditional("GET", value);
+            assert_eq!(unchanged.status, 304, "{path} with {value}");
+            assert_eq!(unchanged.header("ETag"), Some(&*tag), "{path}");
+            assert_eq!(conditional("HEAD", value).status, 304, "{path}");
+        }
+        for value in ["\"other\"", ""] {
+            assert_eq!(conditional("GET", value).status, 200, "{path} with {value:?}");
+        }
+    }
+}
+
+#[test]
+fn head_has_the_headers_of_get_and_no_body() {
+    let server = Wsloop::start(&[]);
+    for path in ["/", "/healthz", "/assets/chat.js", "/no/such"] {
+        let get = get(&server, path);
+        // `exchange` fails on a body, since it expects none after HEAD.
+        let head = exchange(&server, &Request::plain(&server, "HEAD", path).bytes());
+        assert_eq!(head.status, get.status, "{path}");
+        let but_date = |response: &Response| -> Vec<(String, String)> {
+            let mut headers = response.headers.clone();
+            headers.retain(|(name, _)| name != "date");
+            headers
+        };
+        assert_eq!(but_date(&head), but_date(&get), "{path}");
+        assert!(get.header("Content-Length").is_some_and(|length| length != "0"));
+    }
+}
+
+#[test]
+fn liveness_is_plain_text() {
+    let server = Wsloop::start(&[]);
+    let response = get(&server, "/healthz");
+    assert_eq!(response.status, 200);
+    let content_type = response.header("Content-Type").unwrap_or_default();
+    assert!(content_type.starts_with("text/plain"), "{content_type}");
+    assert!(!response.text().trim().is_empty());
+}
+
+#[test]
+fn other_methods_are_told_which_are_allowed() {
+    let server = Wsloop::start(&[]);
+    for path in ["/", "/chat", "/assets/chat.js", "/healthz", "/echo"] {
+        for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "get"] {
+            let request = Request::plain(&server, method, path);
+            let response = refusal(&server, &request.bytes(), 405);
+            let allowed = response.header("Allow").unwrap_or_default();
+            assert!(allowed.split(',').any(|one| one.trim() == "GET"), "{method} {path}: {allowed:?}");
+        }
+    }
+}
+
+#[test]
+fn a_websocket_path_says_how_to_connect() {
+    let server = Wsloop::start(&[]);
+    for path in ["/echo", "/broadcast", "/broadcast/news"] {
+        let request = Request::plain(&server, "GET", path);
+        let response = refusal(&server, &request.bytes(), 426);
+        assert_upgrade_headers(&response);
+        let text = response.text();
+        assert!(text.contains("ws://") || text.contains("WebSocket"), "{path} says how to connect: {text:?}");
+    }
+}
+
+#[test]
+fn a_version_other_than_13_is_told_the_right_one() {
+    let server = Wsloop::start(&[]);
+    for path in ["/", "/echo"] {
+        for version in ["8", "0", "12", "14", "130", "013", "x", ""] {
+            let request = Request::upgrade(&server, path).set("Sec-WebSocket-Version", version);
+            assert_upgrade_headers(&refusal(&server, &request.bytes(), 426));
+        }
+    }
+}
+
+#[test]
+fn a_second_request_on_a_connection_is_never_answered() {
+    let server = Wsloop::start(&[]);
+    let mut persistent = RawClient::connect(&server);
+    let request = Request::plain(&server, "GET", "/healthz").without("Connection").bytes();
+    persistent.send(&[request.as_slice(), request.as_slice()].concat());
+    assert_eq!(persistent.read_response(false).status, 200);
+    persistent.expect_end();
+
+    // After a refusal as well: `exchange` fails on any byte after the response.
+    let second = Request::plain(&server, "GET", "/healthz").bytes();
+    for (first, status) in [
+        (Request::plain(&server, "GET", "/no/such").bytes(), 404),
+        (b"nonsense\r\n\r\n".to_vec(), 400),
+        (Request::upgrade(&server, "/echo").without("Sec-WebSocket-Key").bytes(), 400),
+    ] {
+        refusal(&server, &[first, second.clone()].concat(), status);
+    }
+}
+
+fn assert_upgrade_headers(response: &Response) {
+    let upgrade = response.header("Upgrade").unwrap_or_default();
+    assert!(upgrade.eq_ignore_ascii_case("websocket"), "{response:?}");
+    assert_eq!(response.header("Sec-WebSocket-Version"), Some("13"));
+}

@@ -1,0 +1,12 @@
+//! What the tests share: the built server as a process, and clients of several kinds.
+
+// Every test binary compiles this module and uses a part of it.
+#![allow(dead_code)]
+// `pub` marks what a test may use; a test binary exports nothing, so all of it is unreachable.
+#![allow(unreachable_pub)]
+
+pub mod browser;
+pub mod client;
+pub mod http;
+pub mod raw;
+pub mod server;

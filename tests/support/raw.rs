@@ -1,0 +1,327 @@
+//! A client that sends the bytes it is told to, right or wrong, and reads frames strictly.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use super::http::{Request, Response, SAMPLE_ACCEPT};
+use super::server::Wsloop;
+
+/// How long anything that must come is waited for.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// First bytes of frames: FIN and opcode.
+pub const TEXT: u8 = 0x81;
+pub const BINARY: u8 = 0x82;
+pub const CLOSE: u8 = 0x88;
+pub const PING: u8 = 0x89;
+pub const PONG: u8 = 0x8a;
+/// First bytes of fragments.
+pub const TEXT_START: u8 = 0x01;
+pub const BINARY_START: u8 = 0x02;
+pub const CONTINUATION: u8 = 0x00;
+pub const CONTINUATION_END: u8 = 0x80;
+
+/// How much is read at once, where nothing has to stay unread.
+const CHUNK_BYTES: usize = 16 * 1024;
+
+const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+/// A frame as the server sent it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// FIN, RSV and opcode.
+    pub first: u8,
+    pub payload: Vec<u8>,
+}
+
+impl Frame {
+    /// The payload as text.
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.payload).expect("the payload is UTF-8")
+    }
+
+    /// Code and reason of a close frame; 1005 stands for a frame without a code (RFC 6455 §7.4.1).
+    pub fn close(&self) -> (u16, String) {
+        assert_eq!(self.first, CLOSE, "a close frame is due, not {self:?}");
+        match self.payload.as_slice() {
+            [] => (1005, String::new()),
+            [high, low, reason @ ..] => (
+                u16::from_be_bytes([*high, *low]),
+                String::from_utf8(reason.to_vec()).expect("a close reason is UTF-8"),
+            ),
+            [_] => panic!("a close frame of one byte"),
+        }
+    }
+}
+
+/// A masked frame of the shortest length form.
+pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = header(first, payload.len() as u64);
+    bytes.extend(payload.iter().zip(MASK.iter().cycle()).map(|(b, m)| b ^ m));
+    bytes
+}
+
+/// The header alone of a masked frame that announces `length` bytes.
+pub fn header(first: u8, length: u64) -> Vec<u8> {
+    let mut bytes = vec![first];
+    match (u8::try_from(length), u16::try_from(length)) {
+        (Ok(length @ ..126), _) => bytes.push(0x80 | length),
+        (_, Ok(length)) => {
+            bytes.push(0x80 | 126);
+            bytes.extend(length.to_be_bytes());
+        }
+        _ => {
+            bytes.push(0x80 | 127);
+            bytes.extend(length.to_be_bytes());
+        }
+    }
+    bytes.extend(MASK);
+    bytes
+}
+
+/// A masked close frame.
+pub fn close(code: u16, reason: &str) -> Vec<u8> {
+    let mut payload = code.to_be_bytes().to_vec();
+    payload.extend(reason.as_bytes());
+    frame(CLOSE, &payload)
+}
+
+/// A connection of which every byte is the test's own.
+pub struct RawClient {
+    stream: TcpStream,
+    received: Vec<u8>,
+    ended: bool,
+}
+
+impl RawClient {
+    /// Connects and sends nothing yet.
+    pub fn connect(server: &Wsloop) -> RawClient {
+        let stream =
+            TcpStream::connect_timeout(&server.address(), PATIENCE).expect("the server takes the connection");
+        // Without it the kernel would gather the bytes that a test sends one by one.
+        stream.set_nodelay(true).expect("a TCP socket takes it");
+        RawClient { stream, received: Vec::new(), ended: false }
+    }
+
+    /// Connects and upgrades on `path`.
+    pub fn upgrade(server: &Wsloop, path: &str) -> RawClient {
+        let mut client = RawClient::connect(server);
+        client.send(&Request::upgrade(server, path).bytes());
+        client.expect_upgraded();
+        client
+    }
+
+    /// Upgrades on a chat path and reads its own welcome.
+    pub fn join(server: &Wsloop, path: &str) -> RawClient {
+        let mut client = RawClient::upgrade(server, path);
+        let welcome = client.read_frame();
+        assert!(welcome.text().starts_with("Welcome "), "{welcome:?}");
+        client
+    }
+
+    /// Reads the response to an upgrade request that must succeed.
+    pub fn expect_upgraded(&mut self) -> Response {
+        let response = self.read_head();
+        assert_eq!(response.status, 101, "{response:?}");
+        assert_eq!(
+            response.header("Sec-WebSocket-Accept"),
+            Some(SAMPLE_ACCEPT),
+            "the answer to the sample key of RFC 6455 §1.3"
+        );
+        response
+    }
+
+    /// This client's side of the connection.
+    pub fn local_address(&self) -> SocketAddr {
+        self.stream.local_addr().expect("a connected socket has one")
+    }
+
+    /// Writes all these bytes.
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.try_send(bytes).expect("the server takes the bytes");
+    }
+
+    /// Writes all these bytes to a server that may have closed already.
+    pub fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.set_write_timeout(Some(PATIENCE))?;
+        self.stream.write_all(bytes)
+    }
+
+    /// Ends this client's sending side, as a peer does that half-closes.
+    pub fn end_sending(&self) {
+        self.stream.shutdown(Shutdown::Write).expect("the socket is connected");
+    }
+
+    /// Goes away with a reset. Linux sends one when a socket is closed while received bytes wait
+    /// unread in it, so the caller makes sure that there are some and this waits for them.
+    pub fn reset(self) {
+        self.stream.set_read_timeout(Some(PATIENCE)).expect("a TCP socket takes it");
+        let waiting = self.stream.peek(&mut [0]).expect("bytes come to be left unread");
+        assert_eq!(waiting, 1, "the server did not end the connection before");
+    }
+
+    /// Whether something waits to be read, or the end does.
+    pub fn has_received(&mut self) -> bool {
+        self.stream.set_nonblocking(true).expect("a TCP socket takes it");
+        let waits = self.stream.peek(&mut [0]).is_ok();
+        self.stream.set_nonblocking(false).expect("a TCP socket takes it");
+        waits || !self.received.is_empty()
+    }
+
+    /// Reads a response head. What follows it stays unread in the socket, for `reset`.
+    pub fn read_head(&mut self) -> Response {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(head) = self.received.strip_suffix(b"\r\n\r\n") {
+                let head = std::str::from_utf8(head).expect("a response head is text");
+                let response = Response::parse_head(head);
+                self.received.clear();
+                return response;
+            }
+            assert!(
+                self.receive_up_to(1, deadline),
+                "the connection ended within the response head: {:?}",
+                String::from_utf8_lossy(&self.received)
+            );
+        }
+    }
+
+    /// Reads a response with the body that its length announces.
+    pub fn read_response(&mut self, bodiless: bool) -> Response {
+        let mut response = self.read_head();
+        let deadline = Instant::now() + PATIENCE;
+        let length = match response.header("Content-Length") {
+            _ if bodiless || matches!(response.status, 101 | 304) => 0,
+            Some(length) => length.parse().expect("a length is a number"),
+            None => panic!("a response says how long it is: {response:?}"),
+        };
+        while self.received.len() < length {
+            assert!(self.receive(deadline), "the body is cut: {response:?}");
+        }
+        response.body = self.received.drain(..length).collect();
+        response
+    }
+
+    /// Reads the next frame and panics when the connection ends instead.
+    pub fn read_frame(&mut self) -> Frame {
+        self.next_frame(PATIENCE).expect("a frame comes before the connection ends")
+    }
+
+    /// Reads the next frame, or nothing when the connection ended; panics when neither happens in time.
+    pub fn next_frame(&mut self, within: Duration) -> Option<Frame> {
+        let deadline = Instant::now() + within;
+        loop {
+            if let Some((frame, length)) = parse_frame(&self.received) {
+                self.received.drain(..length);
+                return Some(frame);
+            }
+            if !self.receive(deadline) {
+                assert!(self.received.is_empty(), "the connection ended within a frame: {:?}", self.received);
+                return None;
+            }
+        }
+    }
+
+    /// The next frame must be this one.
+    pub fn expect_frame(&mut self, first: u8, payload: &[u8]) {
+        let got = self.read_frame();
+        assert!(
+            got.first == first && got.payload == payload,
+            "{first:#04x} with {} bytes is due, but got {:#04x} with {} bytes",
+            payload.len(),
+            got.first,
+            got.payload.len()
+        );
+    }
+
+    /// Sends a ping and expects its pong as the very next frame: proof that everything sent before
+    /// was handled and that it caused no other frame.
+    pub fn expect_quiet(&mut self, mark: &str) {
+        self.send(&frame(PING, mark.as_bytes()));
+        self.expect_frame(PONG, mark.as_bytes());
+    }
+
+    /// The next frame must be a close with this code; answers it, expects the end, returns the reason.
+    pub fn expect_close(&mut self, code: u16) -> String {
+        let (got, reason) = self.read_frame().close();
+        assert_eq!(got, code, "close code, with the reason {reason:?}");
+        // The peer may have closed its side after a violation.
+        let _ = self.try_send(&frame(CLOSE, &got.to_be_bytes()));
+        self.expect_end();
+        reason
+    }
+
+    /// Nothing more comes but the end of the connection.
+    pub fn expect_end(&mut self) {
+        let rest = self.read_to_end();
+        assert!(rest.is_empty(), "after the last frame: {rest:?}");
+    }
+
+    /// All that still comes, to the end of the connection.
+    pub fn read_to_end(&mut self) -> Vec<u8> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.receive(deadline) {}
+        std::mem::take(&mut self.received)
+    }
+
+    /// Reads once; false at the end of the connection, a panic at the deadline.
+    fn receive(&mut self, deadline: Instant) -> bool {
+        self.receive_up_to(CHUNK_BYTES, deadline)
+    }
+
+    fn receive_up_to(&mut self, bytes_max: usize, deadline: Instant) -> bool {
+        let mut chunk = [0; CHUNK_BYTES];
+        while !self.ended {
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(
+                !left.is_zero(),
+                "nothing came in time; unfinished: {:?}",
+                String::from_utf8_lossy(&self.received)
+            );
+            self.stream.set_read_timeout(Some(left)).expect("the time left is not zero");
+            match self.stream.read(&mut chunk[..bytes_max]) {
+                Ok(0) => self.ended = true,
+                Ok(length) => {
+                    self.received.extend(&chunk[..length]);
+                    return true;
+                }
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {}
+                    // What came before a reset has been read; for the reader it is an end.
+                    ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => self.ended = true,
+                    _ => panic!("cannot read: {error}"),
+                },
+            }
+        }
+        false
+    }
+}
+
+/// One whole frame and its length, once it is there. A server's frame has no mask (RFC 6455 §5.1),
+/// no reserved bits, and the shortest of the three length forms (§5.2).
+fn parse_frame(bytes: &[u8]) -> Option<(Frame, usize)> {
+    let (&first, &second) = (bytes.first()?, bytes.get(1)?);
+    assert_eq!(first & 0x70, 0, "reserved bits in {first:#04x}");
+    assert_eq!(second & 0x80, 0, "a server does not mask");
+    let (length, start) = match second {
+        126 => {
+            let length = u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?);
+            assert!(length >= 126, "the 16-bit form for {length}");
+            (u64::from(length), 4)
+        }
+        127 => {
+            let length = u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?);
+            assert!(length > 0xffff, "the 64-bit form for {length}");
+            (length, 10)
+        }
+        length => (u64::from(length), 2),
+    };
+    if first & 0x08 != 0 {
+        assert!(first & 0x80 != 0, "a control frame in fragments");
+        assert!(length < 126, "a control frame of {length} bytes");
+    }
+    let end = start + usize::try_from(length).expect("a frame fits in memory");
+    let payload = bytes.get(start..end)?.to_vec();
+    Some((Frame { first, payload }, end))
+}
