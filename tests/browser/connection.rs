@@ -1,0 +1,257 @@
+//! The connection as the page shows it: lost and found again, left and joined, and how long it waits.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::browser::{Browser, Key, Page};
+use crate::support::client::{Client, without_time};
+use crate::support::server::Wsloop;
+use crate::{SOON, assert_no_errors, draft, focused, join, say, wait_for_line, wait_for_phase, words};
+
+/// Keeps every phase that the page goes through.
+const WATCH_PHASES: &str = "window.phases = [];
+    new MutationObserver(() => phases.push(document.querySelector('#status').dataset.phase))
+        .observe(document.querySelector('#status'), { attributeFilter: ['data-phase'] })";
+
+/// Takes the place of the network and of the clock: time passes as fast as the timers can be called, a socket opens
+/// and closes as `window.fates` says, time stops at the attempt after the last, and `window.attempts` keeps when each was made.
+const FAKE_WORLD: &str = "
+    let clock = 1000;
+    let stopped = false;
+    const later = setTimeout.bind(window);
+    performance.now = () => clock;
+    window.setTimeout = (call, pause, ...rest) =>
+        later(() => { if (!stopped) { clock += pause; call(...rest); } }, window.standstill ? 600_000 : 0);
+    window.attempts = [];
+    window.WebSocket = class extends EventTarget {
+        static OPEN = 1;
+        readyState = 0;
+        constructor() {
+            super();
+            window.attempts.push(clock);
+            const fate = window.fates.shift();
+            stopped = fate === undefined;
+            if (!stopped) { queueMicrotask(() => this.meet(fate)); }
+        }
+        meet({ open, lasts, code, reason }) {
+            if (open) { this.dispatchEvent(new Event('open')); clock += lasts; }
+            const close = new Event('close');
+            this.dispatchEvent(Object.assign(close, { code, reason }));
+        }
+        close() {}
+        send() {}
+    };";
+
+#[test]
+fn the_page_comes_back_by_itself_when_the_server_does() {
+    let mut server = Wsloop::start(&[]);
+    let port = server.port().to_string();
+    let browser = Browser::launch();
+    let page = join(&browser, &server, "/garden", "Ada");
+    page.evaluate(&format!("{WATCH_PHASES}; 0"));
+
+    server.signal("TERM");
+    assert_eq!(server.wait_exit(SOON), Some(0));
+    wait_for_phase(&page, "waiting");
+    page.wait_for("document.querySelector('#log .note')?.textContent.startsWith('Connection lost')", SOON);
+    assert!(words(&page, "log").contains("the server is shutting down"), "the close code is told in words");
+    page.wait_for(
+        "/^reconnecting in [0-9]+ s$/.test(document.querySelector('#countdown').textContent)",
+        SOON,
+    );
+    say(&page, "written meanwhile");
+    assert!(words(&page, "hint").starts_with("Not connected."));
+    assert_eq!(draft(&page), "written meanwhile", "the text is not lost");
+
+    let server = Wsloop::start(&["--port", &port]);
+    wait_for_phase(&page, "connected");
+    let mut client = Client::join(&server, "/garden?name=Bo");
+    assert_eq!(draft(&page), "written meanwhile", "and not sent unasked");
+    page.press(Key::Enter);
+    assert_eq!(without_time(&client.read_said()), "Ada say: written meanwhile");
+    client.send_text("welcome back");
+    wait_for_line(&page, "Bo say: welcome back");
+
+    let phases = page.evaluate("[...new Set(phases)]");
+    assert_eq!(phases, json!(["waiting", "connecting", "connected"]));
+    let other = page.console_errors().into_iter().filter(|error| !error.contains("net::ERR_CONNECTION_"));
+    assert_eq!(other.collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+/// Reference server B: a button closes the connection, and the page says when it is closed.
+#[test]
+fn disconnect_and_connect_do_what_they_say() {
+    let server = Wsloop::start(&[]);
+    let browser = Browser::launch();
+    let mut client = Client::join(&server, "/?name=listener");
+    let page = join(&browser, &server, "/", "Ada");
+    assert_eq!(client.read_text(), "Welcome Ada !");
+
+    page.click("disconnect");
+    wait_for_phase(&page, "disconnected");
+    assert_eq!(without_time(&client.read_text()), "Ada say: Ada Logout");
+    assert_eq!(focused(&page), "connect", "the focus is not lost with the button");
+    // The first pause would be at most a second.
+    assert_eq!(client.read_within(Duration::from_millis(1500)), None, "it stays away");
+
+    page.press(Key::Enter);
+    wait_for_phase(&page, "connected");
+    assert_eq!(client.read_text(), "Welcome Ada !");
+    assert_eq!(focused(&page), "disconnect");
+    assert_no_errors(&page);
+}
+
+/// Reference server C: `quit` is announced to everybody, the leaver included, and ends the connection.
+#[test]
+fn quit_leaves_and_is_no_accident() {
+    let server = Wsloop::start(&[]);
+    let browser = Browser::launch();
+    let mut client = Client::join(&server, "/?name=listener");
+    let page = join(&browser, &server, "/", "Ada");
+    assert_eq!(client.read_text(), "Welcome Ada !");
+    say(&page, "quit");
+    assert_eq!(without_time(&client.read_text()), "Ada say: Ada Logout");
+    wait_for_line(&page, "Ada say: Ada Logout");
+    wait_for_phase(&page, "disconnected");
+    assert_eq!(words(&page, "countdown"), "");
+    assert_eq!(client.read_within(Duration::from_millis(1500)), None, "it stays away");
+    page.click("connect");
+    wait_for_phase(&page, "connected");
+    assert_no_errors(&page);
+}
+
+/// Reference server C: the page says `quit` when it is closed.
+#[test]
+fn a_page_that_goes_says_quit() {
+    let server = Wsloop::start(&[]);
+    let browser = Browser::launch();
+    let mut client = Client::join(&server, "/?name=listener");
+    let page = join(&browser, &server, "/", "Ada");
+    assert_eq!(client.read_text(), "Welcome Ada !");
+    // What it sends last is kept where the next page of the same visitor can read it.
+    page.evaluate(
+        "const send = WebSocket.prototype.send;
+         WebSocket.prototype.send = function (data) { localStorage.setItem('last', data); send.call(this, data); }; 0",
+    );
+    page.navigate(&server.http_url("/elsewhere"));
+    assert_eq!(page.text("localStorage.getItem('last')"), "quit");
+    assert_eq!(without_time(&client.read_text()), "Ada say: Ada Logout");
+
+    // Back again, whether the browser kept the page as it was or loads it anew.
+    page.evaluate("history.back()");
+    page.wait_for("location.pathname === '/'", SOON);
+    assert_eq!(client.read_text(), "Welcome Ada !");
+    wait_for_phase(&page, "connected");
+    assert_no_errors(&page);
+    page.close();
+    assert_eq!(without_time(&client.read_text()), "Ada say: Ada Logout");
+}
+
+#[test]
+fn pauses_grow_to_half_a_minute_and_start_again_after_a_connection_that_lasted() {
+    let server = Wsloop::start(&[]);
+    let browser = Browser::launch();
+    let refused = json!({ "open": false, "code": 1006, "reason": "" });
+    let lost = |lasts: u32| json!({ "open": true, "lasts": lasts, "code": 1006, "reason": "" });
+    let mut fates = vec![refused; 7];
+    fates.push(lost(100));
+    fates.push(lost(5000));
+    let longest = pauses(&browser, &server, 1.0, &fates);
+    assert_eq!(longest, [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000, 1000]);
+    let shortest = pauses(&browser, &server, 0.0, &fates);
+    assert_eq!(shortest, [300; 9], "never less than the floor");
+}
+
+#[test]
+fn a_server_that_names_a_pause_gets_at_least_that() {
+    let server = Wsloop::start(&[]);
+    let browser = Browser::launch();
+    let draining = |reason: &str| json!([{ "open": true, "lasts": 9000, "code": 1012, "reason": reason }]);
+    let fates = |reason: &str| draining(reason).as_array().cloned().expect("it is an array");
+    assert_eq!(pauses(&browser, &server, 0.0, &fates("draining, retry-after-ms=7000")), [7300]);
+    assert_eq!(pauses(&browser, &server, 1.0, &fates("retry-after-ms=7000")), [8000]);
+    assert_eq!(pauses(&browser, &server, 1.0, &fates("draining")), [1000]);
+    let absurd = fates("retry-after-ms=99999999999999999999");
+    assert_eq!(pauses(&browser, &server, 0.0, &absurd), [600_300], "ten minutes are the most");
+}
+
+#[test]
+fn each_close_code_is_told_in_words() {
+    let cases = [
+        (1001, "", "Connection lost: the server is shutting down"),
+        (1002, "bad mask", "(protocol error) (bad mask)"),
+        (1003, "", "does not take this kind of message"),
+        (1006, "", "Connection lost"),
+        (1007, "", "not valid UTF-8"),
+        (1008, "too many pings", "refused this connection (too many pings)"),
+        (1009, "", "your message was too long"),
+        (1011, "", "something went wrong in the server"),
+        (1012, "", "the server is restarting"),
+        (1013, "3 messages behind <b>", "could not keep up with the room (3 messages behind <b>)"),
+        (4999, "unheard of", "Connection lost"),
+    ];
+    let server = Wsloop::start(&[]);
+    let browser = Browser::launch();
+    for (code, reason, words_wanted) in cases {
+        let fates = [json!({ "open": true, "lasts": 0, "code": code, "reason": reason })];
+        let page = fake_page(&browser, &server, 1.0, &fates);
+        page.wait_for("document.querySelector('#log .note') !== null && attempts.length === 2", SOON);
+        let note = words(&page, "log");
+        assert!(note.contains(words_wanted), "{code}: {note:?}");
+        page.close();
+    }
+    // A close that we asked for by `quit` is none.
+    let left = [json!({ "open": true, "lasts": 0, "code": 1000, "reason": "" })];
+    let page = fake_page(&browser, &server, 0.0, &left);
+    wait_for_phase(&page, "disconnected");
+    assert_eq!(words(&page, "log"), "");
+    assert_eq!(page.evaluate("attempts.length"), 1);
+}
+
+#[test]
+fn a_network_that_returns_ends_the_pause() {
+    let server = Wsloop::start(&[]);
+    let browser = Browser::launch();
+    let refused = json!({ "open": false, "code": 1006, "reason": "" });
+    let page = browser.blank_page();
+    // Time stands still, so that nothing but the event can end the pause.
+    page.before_load(&format!(
+        "localStorage.setItem('wsloop.name', ''); window.standstill = true; {FAKE_WORLD} window.fates = {};",
+        json!([refused])
+    ));
+    page.navigate(&server.http_url("/"));
+    wait_for_phase(&page, "waiting");
+    assert_eq!(words(&page, "status"), "No connection to the server");
+    page.evaluate("dispatchEvent(new Event('online'))");
+    wait_for_phase(&page, "connecting");
+    assert_eq!(page.evaluate("attempts.length"), 2);
+    // Again there is an attempt under way, which `online` does not disturb.
+    page.evaluate("dispatchEvent(new Event('online'))");
+    assert_eq!(page.evaluate("attempts.length"), 2);
+}
+
+/// The pauses in milliseconds before each attempt but the first, when chance always gives `chance`.
+fn pauses(browser: &Browser, server: &Wsloop, chance: f64, fates: &[serde_json::Value]) -> Vec<i64> {
+    let page = fake_page(browser, server, chance, fates);
+    page.wait_for(&format!("attempts.length > {}", fates.len()), SOON);
+    let times = page.evaluate("attempts");
+    let times = times.as_array().expect("attempts is an array").iter();
+    let times: Vec<f64> = times.map(|time| time.as_f64().expect("a time is a number")).collect();
+    let lasted = fates.iter().map(|fate| fate["lasts"].as_f64().unwrap_or(0.0));
+    times.windows(2).zip(lasted).map(|(pair, lasted)| whole(pair[1] - pair[0] - lasted)).collect()
+}
+
+fn whole(milliseconds: f64) -> i64 {
+    format!("{milliseconds:.0}").parse().expect("a rounded number is whole")
+}
+
+fn fake_page(browser: &Browser, server: &Wsloop, chance: f64, fates: &[serde_json::Value]) -> Page {
+    let page = browser.blank_page();
+    page.before_load(&format!(
+        "localStorage.setItem('wsloop.name', ''); Math.random = () => {chance}; {FAKE_WORLD} window.fates = {};",
+        json!(fates)
+    ));
+    page.navigate(&server.http_url("/"));
+    page
+}

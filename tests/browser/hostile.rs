@@ -1,0 +1,185 @@
+//! Hostile text is text: nothing of it runs, nothing of it becomes an element, and all of it is shown.
+
+use serde_json::json;
+
+use crate::support::browser::{Browser, Page};
+use crate::support::client::Client;
+use crate::support::server::Wsloop;
+use crate::{SOON, assert_no_errors, encoded, join, lines, say, wait_for_line};
+
+const MESSAGES: [&str; 28] = [
+    "<script>window.pwned = 1</script>",
+    "<img src=x onerror=\"window.pwned = 1\">",
+    "<svg onload=\"window.pwned = 1\"></svg>",
+    "<svg><script>window.pwned = 1</script></svg>",
+    "<iframe srcdoc=\"<script>parent.pwned = 1</script>\"></iframe>",
+    "<a href=\"javascript:window.pwned = 1\">press</a>",
+    "javascript:window.pwned = 1",
+    "<math><mtext></mtext><style><img src onerror=window.pwned=1></style></math>",
+    "<body onload=window.pwned=1>",
+    "<details open ontoggle=window.pwned=1>",
+    "<form action=//example.invalid><button>press</button></form>",
+    "<base href=//example.invalid>",
+    "<meta http-equiv=refresh content=\"0;url=//example.invalid\">",
+    "<link rel=stylesheet href=//example.invalid/style.css>",
+    "<style>body { display: none }</style>",
+    "</p></div></main></body></html><h1>ours</h1>",
+    "</textarea></script><!-- --> <![CDATA[ ]]> <?php ?>",
+    "&lt;b&gt; &amp; &#60;script&#62; &#x3C;b&#x3E; &nbsp;",
+    "${window.pwned = 1} {{window.pwned = 1}} `${window.pwned = 1}`",
+    "\");window.pwned=1;//  ');window.pwned=1;//",
+    "\" onmouseover=\"window.pwned=1\" class=\"line",
+    "\u{202e}evil gpj.exe \u{2066}\u{2067}never closed",
+    "\u{200b}\u{200d}\u{feff}\u{ad}",
+    "a\u{0}b\u{7}c\u{1b}[31md\u{7f}",
+    "Z\u{300}\u{301}\u{302}\u{303}\u{304}\u{305}\u{306}\u{307}\u{308}\u{309}\u{30a}\u{30b}\u{30c}\u{30d}",
+    "12:00:00 Ada say: not by Ada",
+    "\u{1f469}\u{200d}\u{1f469}\u{200d}\u{1f467}\u{fe0f} \u{1f1e8}\u{1f1f3} \u{10ffff}",
+    "__proto__ constructor hasOwnProperty",
+];
+
+const NAMES: [&str; 9] = [
+    "<img src=x onerror=pwned=1>",
+    "<script>pwned=1</script>",
+    "&lt;b&gt; & <b>",
+    "\"onmouseover=\"pwned=1\"",
+    "');pwned=1;//",
+    "${pwned=1}{{pwned=1}}",
+    "__proto__",
+    "x say: Welcome Ada !",
+    "('10.0.0.1', 80)",
+];
+
+/// What is in the page besides the lines, and whatever ran.
+const OUTSIDE: &str = "[document.querySelectorAll('*:not(#log *)').length, document.title, location.href,
+    window.pwned ?? 'nothing ran']";
+
+#[test]
+fn hostile_messages_are_shown_as_text() {
+    let server = Wsloop::start(&[]);
+    let browser = Browser::launch();
+    let mut client = Client::join(&server, "/?name=Eve");
+    let page = join(&browser, &server, "/", "Ada");
+    wait_for_line(&page, "Welcome Ada !");
+    client.read_text();
+    let before = page.evaluate(OUTSIDE);
+
+    let long_word = "W".repeat(20_000);
+    let mut sent: Vec<&str> = MESSAGES.to_vec();
+    sent.push(&long_word);
+    for text in &sent {
+        client.send_text(text);
+    }
+    let heard: Vec<String> = sent.iter().map(|_| client.read_text()).collect();
+    for (text, line) in sent.iter().zip(&heard) {
+        assert!(line.ends_with(&format!(" Eve say: {text}")), "{line:?}");
+    }
+    page.wait_for(&format!("document.querySelectorAll('.line').length > {}", sent.len()), SOON);
+    assert_eq!(lines(&page)[1..], heard, "each line is shown exactly as it came");
+    assert_harmless(&page, &before);
+    assert_eq!(
+        page.evaluate(
+            "[document.documentElement, document.querySelector('#log')]
+            .map((box) => box.scrollWidth <= box.clientWidth)"
+        ),
+        json!([true, true]),
+        "a long word does not widen the page"
+    );
+
+    say(&page, MESSAGES[1]);
+    wait_for_line(&page, &format!(" Ada say: {}", MESSAGES[1]));
+    assert_harmless(&page, &before);
+}
+
+#[test]
+fn hostile_names_are_shown_as_text() {
+    let server = Wsloop::start(&[]);
+    let browser = Browser::launch();
+    let page = join(&browser, &server, "/", "Ada");
+    wait_for_line(&page, "Welcome Ada !");
+    let before = page.evaluate(OUTSIDE);
+    let mut heard = Vec::new();
+    for name in NAMES {
+        let mut client = Client::connect(&server, &format!("/?name={}", encoded(name)));
+        client.send_text("hello");
+        client.send_text("quit");
+        let own: Vec<String> = (0..3).map(|_| client.read_text()).collect();
+        assert_eq!(own[0], format!("Welcome {name} !"));
+        assert!(own[1].ends_with(&format!(" {name} say: hello")), "{own:?}");
+        wait_for_line(&page, &format!(" {name} say: {name} Logout"));
+        heard.extend(own);
+    }
+    assert_eq!(lines(&page)[1..], heard);
+    assert_harmless(&page, &before);
+
+    // The same at the page of the one who bears the name.
+    for name in &NAMES[..2] {
+        let own = join(&browser, &server, "/other", name);
+        wait_for_line(&own, &format!("Welcome {name} !"));
+        assert_eq!(own.text("document.querySelector('#status').textContent"), format!("Connected as {name}"));
+        say(&own, "it is me");
+        wait_for_line(&own, &format!("{name} say: it is me"));
+        assert_eq!(own.evaluate("document.querySelectorAll('.mine').length"), 1);
+        assert_eq!(own.evaluate("window.pwned ?? 'nothing ran'"), "nothing ran");
+        assert_no_errors(&own);
+        own.close();
+    }
+}
+
+/// The content security policy holds even where the page's code would fail.
+#[test]
+fn the_policy_forbids_what_the_page_does_not_need_and_all_requests_stay_here() {
+    let server = Wsloop::start(&[]);
+    let browser = Browser::launch();
+    let page = join(&browser, &server, "/garden", "Ada");
+    page.click("rooms");
+    assert_no_errors(&page);
+    let own = format!("127.0.0.1:{}", server.port());
+    let urls = page.requested_urls();
+    let paths: Vec<&str> = urls
+        .iter()
+        .map(|url| {
+            let (_, rest) = url.split_once("://").expect("a URL has a scheme");
+            rest.strip_prefix(own.as_str()).unwrap_or_else(|| panic!("{url} is on another host"))
+        })
+        .collect();
+    for path in ["/garden", "/assets/chat.css", "/assets/chat.js", "/garden?name=Ada"] {
+        assert!(paths.contains(&path), "{path} is missing in {paths:?}");
+    }
+    for file in ["/assets/chat.css", "/assets/chat.js", "/assets/favicon.svg"] {
+        assert_eq!(page.evaluate(&format!("fetch('{file}').then((answer) => answer.status)")), 200, "{file}");
+    }
+
+    page.evaluate(
+        "document.body.insertAdjacentHTML('beforeend', '<img src=//example.invalid/x.png><p style=color:red>');
+         const script = document.createElement('script'); script.textContent = 'window.pwned = 1';
+         document.body.append(script);",
+    );
+    let foreign = page.evaluate("fetch('http://127.0.0.1:1/').then(() => 'sent', () => 'forbidden')");
+    assert_eq!(foreign, "forbidden");
+    assert_eq!(page.evaluate("window.pwned ?? 'nothing ran'"), "nothing ran");
+    assert_eq!(
+        page.text(
+            "getComputedStyle(document.querySelector('body > p')).color === 'rgb(255, 0, 0)' ? 'red' : ''"
+        ),
+        ""
+    );
+    let errors = page.console_errors();
+    for directive in ["img-src", "script-src", "style-src", "connect-src"] {
+        assert!(
+            errors.iter().any(|error| error.contains(directive)),
+            "no error names {directive}: {errors:#?}"
+        );
+    }
+}
+
+fn assert_harmless(page: &Page, before: &serde_json::Value) {
+    assert_eq!(&page.evaluate(OUTSIDE), before, "nothing but lines was added, and nothing ran");
+    let foreign = page.evaluate(
+        "[...document.querySelectorAll('#log *')]
+            .flatMap((element) => [element.tagName, ...[...element.attributes].map((attribute) => attribute.name)])
+            .filter((name) => !['P', 'SPAN', 'class', 'data-turn'].includes(name))",
+    );
+    assert_eq!(foreign, json!([]), "the lines are made of the page's own elements");
+    assert_no_errors(page);
+}

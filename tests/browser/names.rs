@@ -1,0 +1,218 @@
+//! Who somebody is and where: the name that the page asks for and remembers, and the way to other rooms.
+
+use serde_json::json;
+
+use crate::support::browser::{Browser, Key, Page};
+use crate::support::client::{Client, without_time};
+use crate::support::server::Wsloop;
+use crate::{SOON, assert_no_errors, focused, join, say, wait_for_line, wait_for_phase, words};
+
+const DIALOG_OPEN: &str = "document.querySelector('#name-dialog').open";
+
+#[test]
+fn the_name_is_asked_remembered_and_changed() {
+    let server = Wsloop::start(&[]);
+    let browser = Browser::launch();
+    let mut client = Client::join(&server, "/?name=listener");
+    let page = browser.page(&server.http_url("/"));
+    assert_eq!(page.evaluate(DIALOG_OPEN), true);
+    assert_eq!(focused(&page), "name", "one can write at once");
+    assert_eq!(words(&page, "status"), "Not connected", "nobody joins before the answer");
+    page.type_text("  小林 & <Söhne>  ");
+    page.press(Key::Enter);
+    wait_for_phase(&page, "connected");
+    assert_eq!(client.read_text(), "Welcome 小林 & <Söhne> !");
+    assert_eq!(words(&page, "status"), "Connected as 小林 & <Söhne>");
+    assert_eq!(focused(&page), "message", "one can go on writing");
+
+    page.reload();
+    wait_for_phase(&page, "connected");
+    assert_eq!(page.evaluate(DIALOG_OPEN), false, "it is asked once");
+    assert_eq!(without_time(&client.read_text()), "小林 & <Söhne> say: 小林 & <Söhne> Logout");
+    assert_eq!(client.read_text(), "Welcome 小林 & <Söhne> !");
+
+    page.click("rename");
+    assert_eq!(page.text("document.querySelector('#name').value"), "小林 & <Söhne>");
+    page.type_text("Lin");
+    page.click("name-save");
+    wait_for_phase(&page, "connected");
+    wait_for_line(&page, "Welcome Lin !");
+    assert_leaves_and_joins(&mut client, "小林 & <Söhne> say: 小林 & <Söhne> Logout", "Welcome Lin !");
+    say(&page, "it is me");
+    assert_eq!(without_time(&client.read_said()), "Lin say: it is me");
+    wait_for_line(&page, "it is me");
+    assert_eq!(page.evaluate("document.querySelectorAll('.mine').length"), 1);
+
+    page.click("rename");
+    page.click("nameless");
+    wait_for_line(&page, "Welcome 127.0.0.1 !");
+    page.reload();
+    wait_for_phase(&page, "connected");
+    assert_eq!(page.evaluate(DIALOG_OPEN), false, "no name is an answer too");
+    assert_no_errors(&page);
+}
+
+#[test]
+fn a_name_that_cannot_be_is_refused_kindly_and_at_once() {
+    let server = Wsloop::start(&[]);
+    let browser = Browser::launch();
+    let page = browser.page(&server.http_url("/"));
+    let cases = [
+        ("W".repeat(33), "at most 32 characters; this one has 33"),
+        ("😀".repeat(33), "this one has 33"),
+        ("a\u{200b}b".to_string(), "invisible characters"),
+        ("a\u{202e}b".to_string(), "invisible characters"),
+        ("a\u{2067}b".to_string(), "invisible characters"),
+        ("a\u{7}b".to_string(), "invisible characters"),
+        ("a\u{feff}b".to_string(), "invisible characters"),
+        ("👩\u{200d}👧".to_string(), "joined from several"),
+    ];
+    for (name, reason) in cases {
+        page.evaluate("document.querySelector('#name').select()");
+        page.type_text(&name);
+        assert!(words(&page, "name-hint").contains(reason), "{name:?}: {:?}", words(&page, "name-hint"));
+        page.press(Key::Enter);
+        assert_eq!(page.evaluate(DIALOG_OPEN), true);
+        assert_eq!(focused(&page), "name");
+    }
+    page.evaluate("document.querySelector('#name').value = ' '");
+    page.press(Key::Enter);
+    assert!(words(&page, "name-hint").contains("go on without one"));
+    assert_eq!(words(&page, "status"), "Not connected");
+
+    // Allowed: 32 characters; a letter composed of two, which is sent as one; an emoji with its invisible mark.
+    for (written, name) in
+        [("😀".repeat(32), "😀".repeat(32)), ("Zoe\u{301} ❤\u{fe0f}".to_string(), "Zo\u{e9} ❤".to_string())]
+    {
+        page.evaluate("document.querySelector('#name').select()");
+        page.type_text(&written);
+        assert_eq!(words(&page, "name-hint"), "");
+        page.press(Key::Enter);
+        wait_for_line(&page, &format!("Welcome {name} !"));
+        say(&page, "it is me");
+        wait_for_line(&page, &format!("{name} say: it is me"));
+        assert_eq!(page.evaluate("[...document.querySelectorAll('.say')].at(-1).matches('.mine')"), true);
+        page.click("rename");
+    }
+    assert_no_errors(&page);
+}
+
+#[test]
+fn who_does_not_answer_joins_without_a_name() {
+    let server = Wsloop::start(&[]);
+    let browser = Browser::launch();
+    let page = browser.page(&server.http_url("/"));
+    page.press(Key::Escape);
+    wait_for_line(&page, "Welcome 127.0.0.1 !");
+    assert_eq!(words(&page, "status"), "Connected");
+    page.reload();
+    assert_eq!(page.evaluate(DIALOG_OPEN), true, "an open question is asked again");
+}
+
+#[test]
+fn a_browser_that_forbids_storage_can_chat() {
+    let server = Wsloop::start(&[]);
+    let browser = Browser::launch();
+    let page = browser.blank_page();
+    page.before_load(
+        "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError'); } });",
+    );
+    page.navigate(&server.http_url("/"));
+    page.type_text("Ada");
+    page.press(Key::Enter);
+    wait_for_line(&page, "Welcome Ada !");
+    say(&page, "hello");
+    wait_for_line(&page, "Ada say: hello");
+    assert_no_errors(&page);
+}
+
+#[test]
+fn other_rooms_are_found_by_name_in_any_script() {
+    let server = Wsloop::start(&[]);
+    let browser = Browser::launch();
+    let page = join(&browser, &server, "/", "Ada");
+    assert_eq!(words(&page, "room"), "lobby");
+    page.click("rooms");
+    assert_eq!(page.text("document.querySelector('#link').value"), server.http_url("/"));
+    let refused = [
+        ("", "1 to 64"),
+        ("two words", "no spaces"),
+        ("a/b", "1 to 64"),
+        ("..", "1 to 64"),
+        (".", "1 to 64"),
+        ("<b>", "1 to 64"),
+        ("\u{301}a", "1 to 64"),
+        ("echo", "uses “echo” for itself"),
+        ("robots.txt", "for itself"),
+    ];
+    for (name, reason) in refused {
+        write_room(&page, name);
+        page.press(Key::Enter);
+        assert!(words(&page, "rooms-hint").contains(reason), "{name:?}: {:?}", words(&page, "rooms-hint"));
+        assert_eq!(page.text("location.pathname"), "/");
+    }
+    let too_long = "あ".repeat(65);
+    write_room(&page, &too_long);
+    page.press(Key::Enter);
+    assert!(words(&page, "rooms-hint").contains("1 to 64"));
+
+    for name in ["茶室-2", &too_long[3..], "~a.b_c-D9", "Straße", "हिन्दी"] {
+        write_room(&page, name);
+        page.load(|| page.press(Key::Enter));
+        wait_for_phase(&page, "connected");
+        assert_eq!(words(&page, "room"), name);
+        let mut client = Client::connect(&server, &page.text("location.pathname"));
+        client.send_text("found you");
+        wait_for_line(&page, "say: found you");
+        page.click("rooms");
+    }
+    write_room(&page, "lobby");
+    page.load(|| page.press(Key::Enter));
+    assert_eq!(page.text("location.pathname"), "/", "the lobby has one address");
+    assert_no_errors(&page);
+}
+
+#[test]
+fn the_link_of_a_room_is_copied_or_at_least_selected() {
+    let server = Wsloop::start(&[]);
+    let browser = Browser::launch();
+    let page = join(&browser, &server, "/garden", "Ada");
+    page.before_load("0");
+    page.evaluate(
+        "navigator.clipboard.writeText = async (text) => {
+            if (window.forbidden) { throw new DOMException('no', 'NotAllowedError'); }
+            window.copied = text; }; 0",
+    );
+    page.click("rooms");
+    page.click("copy");
+    page.wait_for("document.querySelector('#rooms-hint').textContent === 'The link is copied.'", SOON);
+    assert_eq!(page.text("window.copied"), server.http_url("/garden"));
+    page.evaluate("window.forbidden = true; getSelection().empty(); 0");
+    page.click("copy");
+    page.wait_for(
+        "document.querySelector('#rooms-hint').textContent.startsWith('The link is selected')",
+        SOON,
+    );
+    assert_eq!(
+        page.evaluate(
+            "(() => { const { selectionStart, selectionEnd, value } = document.querySelector('#link');
+            return [selectionStart, selectionEnd - value.length]; })()"
+        ),
+        json!([0, 0])
+    );
+}
+
+fn write_room(page: &Page, name: &str) {
+    page.evaluate("document.querySelector('#other-room').select()");
+    if name.is_empty() {
+        page.evaluate("document.querySelector('#other-room').value = ''");
+    }
+    page.type_text(name);
+}
+
+/// The old connection ends while the new one begins: the order of the two is the network's.
+fn assert_leaves_and_joins(client: &mut Client, leave: &str, welcome: &str) {
+    let mut heard = [client.read_text(), client.read_text()];
+    heard.sort_by_key(|line| line.starts_with("Welcome"));
+    assert_eq!([without_time(&heard[0]), &heard[1]], [leave, welcome]);
+}
