@@ -312,7 +312,7 @@ impl Connection {
     /// Cuts a peer that reads too slowly: what has not begun to leave is thrown away, and the peer
     /// is told how much that was.
     pub fn cut(&mut self, now: Time, what: &str) -> Cause {
-        let backlog = self.outbox.cut();
+        let backlog = self.outbox.cut(now);
         let reason = format!("{what}; {backlog}");
         self.close(now + CLOSE_TIMEOUT, CloseFrame::new(CloseCode::TRY_AGAIN_LATER, &reason));
         Cause::TooSlow(backlog)

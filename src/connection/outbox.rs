@@ -37,6 +37,8 @@ struct Entry {
     end: usize,
     /// The end of what must leave before anything else may: of a frame that has begun.
     begun_until: usize,
+    /// A ping or a pong.
+    is_urgent: bool,
 }
 
 /// Control frames that wait for the end of a frame. To a peer that does not read, one pong at most
@@ -146,8 +148,10 @@ impl Outbox {
         self.is_blocked = false;
     }
 
-    /// Throws away every message that has not begun to leave, and says how much that was.
-    pub fn cut(&mut self) -> Backlog {
+    /// Throws away every message that has not begun to leave, and says how much that was. What is
+    /// kept has its time anew, or the peer could not be told why.
+    pub fn cut(&mut self, now: Time) -> Backlog {
+        self.waiting_since = now;
         let mut backlog = Backlog { messages: 0, bytes: 0 };
         let mut kept = None;
         for mut entry in self.front.take().into_iter().chain(*self.rest.take().unwrap_or_default()) {
@@ -205,11 +209,21 @@ impl Outbox {
         }
     }
 
-    fn push_urgent(&mut self, now: Time, entry: Entry) {
+    /// Puts a control frame before the first entry that has not begun to leave, but behind control
+    /// frames that wait there already: pongs answer pings in their order.
+    fn push_urgent(&mut self, now: Time, mut entry: Entry) {
+        entry.is_urgent = true;
         let Some(front) = &mut self.front else { return self.push_back(now, entry) };
         self.queued_bytes += entry.bytes().len();
-        let second = if front.has_begun() { entry } else { std::mem::replace(front, entry) };
-        self.rest.get_or_insert_default().push_front(second);
+        let goes_first = |other: &Entry| other.is_urgent || other.has_begun();
+        if goes_first(front) {
+            let rest = self.rest.get_or_insert_default();
+            let place = rest.iter().position(|other| !goes_first(other)).unwrap_or(rest.len());
+            rest.insert(place, entry);
+        } else {
+            let second = std::mem::replace(front, entry);
+            self.rest.get_or_insert_default().push_front(second);
+        }
     }
 
     fn push_back(&mut self, now: Time, entry: Entry) {
@@ -277,7 +291,7 @@ impl Entry {
     fn part(batch: Batch, range: Range<usize>) -> Entry {
         // A response of HTTP counts as begun: nothing goes before it, and no cut drops it.
         let begun_until = if batch.is_framed() { range.start } else { range.end };
-        Entry { batch, start: range.start, end: range.end, begun_until }
+        Entry { batch, start: range.start, end: range.end, begun_until, is_urgent: false }
     }
 
     fn bytes(&self) -> &[u8] {
@@ -367,7 +381,7 @@ mod tests {
         outbox.send(NOW, &batch, all(&batch), &mut pipe).expect("room");
         assert!(outbox.is_idle());
         assert_eq!(pipe.taken, batch.bytes());
-        assert!(size_of::<Outbox>() <= 72, "{}", size_of::<Outbox>());
+        assert!(size_of::<Outbox>() <= 80, "{}", size_of::<Outbox>());
     }
 
     #[test]
@@ -401,12 +415,27 @@ mod tests {
         outbox.flush(NOW, &mut pipe).expect("room");
         let wanted: &[&[u8]] = &[
             b"\x81\x03one",
-            b"\x89\x08\x01\x01\x01\x01\x01\x01\x01\x01",
             b"\x8A\x03new",
+            b"\x89\x08\x01\x01\x01\x01\x01\x01\x01\x01",
             b"\x81\x03one",
             b"\x88\x02\x03\xe8",
         ];
         assert_eq!(pipe.taken, wanted.concat());
+    }
+
+    #[test]
+    fn a_newer_pong_does_not_overtake_one_that_waits() {
+        let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: 3, ..Pipe::default() });
+        let batch = batch(&[b"one"]);
+        outbox.send(NOW, &batch, all(&batch), &mut pipe).expect("some room");
+        outbox.queue(NOW, &batch, all(&batch));
+        for (pong, room) in [(b"A", 1), (b"B", 100)] {
+            outbox.queue_pong(pong);
+            pipe.room = room;
+            outbox.unblock();
+            outbox.flush(NOW, &mut pipe).expect("some room");
+        }
+        assert_eq!(pipe.taken, b"\x81\x03one\x8A\x01A\x8A\x01B\x81\x03one");
     }
 
     #[test]
@@ -433,7 +462,7 @@ mod tests {
         let batch = batch(&[b"one", b"two", b"three"]);
         outbox.send(NOW, &batch, all(&batch), &mut pipe).expect("some room");
         outbox.queue(NOW, &batch, all(&batch));
-        assert_eq!(outbox.cut(), Backlog { messages: 4, bytes: 7 + 17 });
+        assert_eq!(outbox.cut(NOW), Backlog { messages: 4, bytes: 7 + 17 });
         outbox.queue_close(CloseFrame::new(CloseCode::TRY_AGAIN_LATER, ""));
         pipe.room = 100;
         outbox.unblock();

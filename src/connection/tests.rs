@@ -142,6 +142,18 @@ fn a_peer_that_takes_no_byte_for_ten_seconds_is_cut_and_has_five_to_read_why() {
 }
 
 #[test]
+fn a_frame_that_has_begun_leaves_within_those_five_seconds_too() {
+    let mut peer = Peer::open();
+    let batch = Batch::control(websocket::Opcode::Pong, b"x");
+    let mut one_byte = [0_u8];
+    peer.connection.outbox().send(at(500), &batch, 0..3, &mut one_byte.as_mut_slice()).expect("takes a byte");
+    assert!(matches!(peer.expires(10_500), Some(Event::Closed(Cause::TooSlow(_)))));
+    peer.connection.outbox().unblock();
+    let (_, sent) = peer.flush(15_499);
+    assert_eq!(sent[..6], [1, b'x', 0x88, 51, 0x03, 0xf5]);
+}
+
+#[test]
 fn a_close_of_ours_waits_five_seconds_for_the_peer_s() {
     let mut peer = Peer::open();
     peer.connection.close(at(6_000), CloseFrame::new(CloseCode::GOING_AWAY, ""));
