@@ -27,6 +27,8 @@ pub struct Outbox {
     waiting_since: Time,
     /// The socket took less than all; nothing is tried before it says that it is writable.
     is_blocked: bool,
+    /// Messages were thrown away, so none may follow: behind a gap there is only the close frame.
+    is_cut: bool,
 }
 
 /// A part of a batch that has still to leave.
@@ -60,9 +62,9 @@ pub struct Backlog {
 }
 
 impl Outbox {
-    /// Queues whole frames of a batch.
+    /// Queues whole frames of a batch; none any more after [`Outbox::cut`].
     pub fn queue(&mut self, now: Time, batch: &Batch, range: Range<usize>) {
-        if !range.is_empty() {
+        if !range.is_empty() && !self.is_cut {
             self.push_back(now, Entry::new(batch, range));
         }
     }
@@ -78,7 +80,7 @@ impl Outbox {
         range: Range<usize>,
         stream: &mut impl Write,
     ) -> io::Result<()> {
-        if !self.is_idle() {
+        if !self.is_idle() || self.is_cut {
             self.queue(now, batch, range);
             return Ok(());
         }
@@ -152,6 +154,7 @@ impl Outbox {
     /// kept has its time anew, or the peer could not be told why.
     pub fn cut(&mut self, now: Time) -> Backlog {
         self.waiting_since = now;
+        self.is_cut = true;
         let mut backlog = Backlog { messages: 0, bytes: 0 };
         let mut kept = None;
         for mut entry in self.front.take().into_iter().chain(*self.rest.take().unwrap_or_default()) {
@@ -463,6 +466,7 @@ mod tests {
         outbox.send(NOW, &batch, all(&batch), &mut pipe).expect("some room");
         outbox.queue(NOW, &batch, all(&batch));
         assert_eq!(outbox.cut(NOW), Backlog { messages: 4, bytes: 7 + 17 });
+        outbox.queue(NOW, &batch, all(&batch));
         outbox.queue_close(CloseFrame::new(CloseCode::TRY_AGAIN_LATER, ""));
         pipe.room = 100;
         outbox.unblock();
