@@ -1,0 +1,107 @@
+//! A server in calm weather and clients that do exactly as they are told: for deadlines, limits and
+//! counts of calls.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use wsloop::server::Limits;
+
+use crate::driver::{Driver, LIMITS};
+use crate::judge::{Heard, Judge};
+use crate::network::{Calls, Weather};
+use crate::random::Random;
+use crate::speech;
+
+/// A server and the clients connected to it, by number.
+pub(crate) struct Bench {
+    pub(crate) driver: Driver,
+    judges: Vec<(usize, Judge)>,
+    random: Random,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Bench {
+        Bench::with_limits(LIMITS)
+    }
+
+    pub(crate) fn with_limits(limits: Limits) -> Bench {
+        let driver = Driver::new(limits, Random::new(7), Weather::default());
+        Bench { driver, judges: Vec::new(), random: Random::new(8) }
+    }
+
+    /// Connects and says nothing.
+    pub(crate) fn connect(&mut self) -> usize {
+        let [high, low] = u16::try_from(self.judges.len()).expect("few clients").to_be_bytes();
+        let address = SocketAddr::new(Ipv4Addr::new(10, 1, high, low).into(), 50_000);
+        let link = self.driver.connect(address, 1 << 20).expect("the server listens");
+        self.judges.push((link, Judge::default()));
+        self.judges.len() - 1
+    }
+
+    /// Connects and opens a WebSocket.
+    pub(crate) fn open(&mut self, target: &str) -> usize {
+        let client = self.connect();
+        self.send(client, &speech::handshake(target));
+        let heard = self.hear(client);
+        assert_eq!(heard.first(), Some(&Heard::Opened), "{heard:?}");
+        client
+    }
+
+    /// Sends bytes, which arrive at once and together.
+    pub(crate) fn send(&mut self, client: usize, bytes: &[u8]) {
+        self.driver.network.borrow_mut().send(self.judges[client].0, bytes);
+        self.driver.settle();
+    }
+
+    pub(crate) fn send_frame(&mut self, client: usize, first: u8, payload: &[u8]) {
+        let frame = speech::frame(&mut self.random, first, payload);
+        self.send(client, &frame);
+    }
+
+    /// Sends a frame that the server gets to see with those of others, at the next settling.
+    pub(crate) fn send_frame_later(&mut self, client: usize, first: u8, payload: &[u8]) {
+        let frame = speech::frame(&mut self.random, first, payload);
+        self.driver.network.borrow_mut().send(self.judges[client].0, &frame);
+    }
+
+    /// Takes all that has come for a client.
+    pub(crate) fn hear(&mut self, client: usize) -> Vec<Heard> {
+        let (link, judge) = &mut self.judges[client];
+        let taken = self.driver.network.borrow_mut().take(*link, usize::MAX);
+        let heard = judge.hear(&taken.bytes);
+        self.driver.settle();
+        heard
+    }
+
+    /// The client ends its direction.
+    pub(crate) fn end(&mut self, client: usize) {
+        self.driver.network.borrow_mut().end(self.judges[client].0);
+        self.driver.settle();
+    }
+
+    pub(crate) fn vanish(&mut self, client: usize) {
+        self.driver.network.borrow_mut().vanish(self.judges[client].0);
+    }
+
+    /// From here on, at most so many bytes lie between the server and this client.
+    pub(crate) fn set_window(&mut self, client: usize, window: usize) {
+        self.driver.network.borrow_mut().set_window(self.judges[client].0, window);
+    }
+
+    /// Bytes that the client has not taken.
+    pub(crate) fn waiting(&self, client: usize) -> usize {
+        self.driver.network.borrow().waiting(self.judges[client].0)
+    }
+
+    pub(crate) fn is_shut(&self, client: usize) -> bool {
+        self.driver.network.borrow().is_shut(self.judges[client].0)
+    }
+
+    pub(crate) fn is_dropped(&self, client: usize) -> bool {
+        self.driver.network.borrow().is_dropped(self.judges[client].0)
+    }
+
+    /// The server's system calls so far.
+    pub(crate) fn calls(&self) -> Calls {
+        self.driver.network.borrow().calls
+    }
+}

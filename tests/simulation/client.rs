@@ -1,0 +1,388 @@
+//! One client of the simulation: what it wants, how it behaves, what it has sent and heard.
+
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use crate::driver::Driver;
+use crate::judge::{Heard, Judge, Message};
+use crate::random::Random;
+use crate::speech;
+
+/// What a client connects for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    Room(String),
+    Topic {
+        name: String,
+        hears_self: bool,
+    },
+    Echo,
+    /// A request that is no handshake, and the status of its answer.
+    Request(&'static str, u16),
+}
+
+/// How a client ends, once it has said all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Stays until it is asked to leave, then closes.
+    Stay,
+    Close(u16),
+    /// The word `quit`, in a room.
+    Quit,
+    /// Ends its direction without a close frame, and reads on.
+    HangUp,
+    Reset,
+    Vanish,
+    /// One of [`speech::VIOLATIONS`].
+    Violate(usize),
+}
+
+/// How fast a client reads and sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    Eager,
+    /// Reads a few bytes at a time, and has small buffers.
+    Slow,
+    /// Sends a few bytes at a time.
+    Dribble,
+    /// Reads nothing before this time.
+    Late(u64),
+    Never,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Waiting,
+    Speaking,
+    Leaving,
+    Gone,
+}
+
+/// A client and its side of a connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) number: usize,
+    pub(crate) name: Option<String>,
+    pub(crate) wish: Wish,
+    pub(crate) ending: Ending,
+    pub(crate) pace: Pace,
+    pub(crate) window: usize,
+    pub(crate) typical_bytes: usize,
+    /// Sends its first messages before the handshake is answered.
+    pub(crate) is_hasty: bool,
+    /// Between two messages, at most so many milliseconds.
+    pub(crate) pause: usize,
+    pub(crate) next_at: u64,
+    pub(crate) messages_left: usize,
+
+    pub(crate) link: Option<usize>,
+    pub(crate) stage: Stage,
+    pub(crate) is_open: bool,
+    pub(crate) sent: Vec<Message>,
+    pub(crate) heard: Vec<Message>,
+    /// Its own among them.
+    pub(crate) own_heard: usize,
+    pub(crate) closed: Option<(Option<u16>, String)>,
+    pub(crate) answered: Option<u16>,
+    pub(crate) was_reset: bool,
+    /// How many messages each client had sent when this one had certainly joined.
+    pub(crate) sent_by_others: Vec<usize>,
+    judge: Judge,
+    outgoing: VecDeque<u8>,
+    pings: VecDeque<Vec<u8>>,
+    close_sent: bool,
+    end_sent: bool,
+}
+
+impl Client {
+    pub(crate) fn new(number: usize, wish: Wish, ending: Ending, pace: Pace) -> Client {
+        Client {
+            number,
+            name: None,
+            wish,
+            ending,
+            pace,
+            window: 1 << 20,
+            typical_bytes: 40,
+            is_hasty: false,
+            pause: 6,
+            next_at: 0,
+            messages_left: 0,
+            link: None,
+            stage: Stage::Waiting,
+            is_open: false,
+            sent: Vec::new(),
+            heard: Vec::new(),
+            own_heard: 0,
+            closed: None,
+            answered: None,
+            was_reset: false,
+            sent_by_others: Vec::new(),
+            judge: Judge::default(),
+            outgoing: VecDeque::new(),
+            pings: VecDeque::new(),
+            close_sent: false,
+            end_sent: false,
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        let port = 40_000 + u16::try_from(self.number).expect("few clients");
+        let [high, low] = u16::try_from(self.number).expect("few clients").to_be_bytes();
+        SocketAddr::new(Ipv4Addr::new(10, 0, high, low).into(), port)
+    }
+
+    /// Before `say:`, and in `Welcome` and `Logout`.
+    pub(crate) fn who_and_name(&self) -> (String, String) {
+        match &self.name {
+            Some(name) => (name.clone(), name.clone()),
+            None => {
+                let (ip, port) = (self.address().ip(), self.address().port());
+                (format!("('{ip}', {port})"), ip.to_string())
+            }
+        }
+    }
+
+    /// Whether this client keeps to the rules until its end, and reads.
+    pub(crate) fn is_good(&self) -> bool {
+        let is_fair = matches!(self.ending, Ending::Stay | Ending::Close(_) | Ending::Quit | Ending::HangUp);
+        is_fair && matches!(self.pace, Pace::Eager | Pace::Slow | Pace::Dribble)
+    }
+
+    /// Where messages meet: rooms and topics are different places.
+    pub(crate) fn place(&self) -> Option<String> {
+        match &self.wish {
+            Wish::Room(name) => Some(format!("room {name}")),
+            Wish::Topic { name, .. } => Some(format!("topic {name}")),
+            Wish::Echo | Wish::Request(..) => None,
+        }
+    }
+
+    pub(crate) fn hears_self(&self) -> bool {
+        !matches!(self.wish, Wish::Topic { hears_self: false, .. } | Wish::Request(..))
+    }
+
+    /// Everything that was sent and that this client must hear has come.
+    pub(crate) fn has_all_of_its_own(&self) -> bool {
+        let is_settled = self.is_open && self.stage == Stage::Speaking && self.closed.is_none();
+        let reads = matches!(self.pace, Pace::Eager | Pace::Slow | Pace::Dribble);
+        !is_settled || !reads || !self.hears_self() || self.own_heard == self.sent.len()
+    }
+
+    /// Whether it would do something now.
+    pub(crate) fn wants_to_act(&self, driver: &Driver) -> bool {
+        let (Some(link), Stage::Speaking | Stage::Leaving) = (self.link, self.stage) else {
+            return self.stage == Stage::Waiting && self.next_at <= driver.time;
+        };
+        let network = driver.network.borrow();
+        !self.outgoing.is_empty()
+            || (self.reads(driver.time) && network.has_news(link))
+            || (self.has_plans() && self.next_at <= driver.time)
+            || (self.pace == Pace::Never && network.is_dropped(link))
+    }
+
+    /// When it will want to do something, if nothing comes to it before.
+    pub(crate) fn next_time(&self, time: u64) -> u64 {
+        let speaks_at =
+            if self.stage == Stage::Waiting || self.has_plans() { self.next_at } else { u64::MAX };
+        match self.pace {
+            Pace::Late(from) if from > time && self.stage != Stage::Gone => speaks_at.min(from),
+            _ => speaks_at,
+        }
+    }
+
+    /// Does a little of what it wants. `true`: it has just been told that it is connected.
+    pub(crate) fn act(&mut self, driver: &mut Driver, random: &mut Random) -> bool {
+        let was_open = self.is_open;
+        match self.stage {
+            Stage::Gone => return false,
+            Stage::Waiting if self.next_at > driver.time => return false,
+            Stage::Waiting => self.connect(driver, random),
+            Stage::Speaking | Stage::Leaving => {}
+        }
+        self.read(driver, random);
+        if self.stage == Stage::Speaking && self.has_plans() && self.next_at <= driver.time {
+            self.speak(driver, random);
+            self.next_at = driver.time + random.below(self.pause) as u64;
+        }
+        self.write(driver, random);
+        self.is_open && !was_open
+    }
+
+    /// Asks a client that stays to leave.
+    pub(crate) fn leave(&mut self, random: &mut Random) {
+        let is_in_room = matches!(self.wish, Wish::Room(_));
+        self.ending = match random.below(4) {
+            0 => Ending::HangUp,
+            1 if is_in_room => Ending::Quit,
+            _ => Ending::Close(*random.pick(&[1000, 1001, 3000, 4999])),
+        };
+    }
+
+    fn has_plans(&self) -> bool {
+        let is_brutal = matches!(self.ending, Ending::Reset | Ending::Vanish);
+        let may_speak = self.is_open || self.is_hasty;
+        let may_end = self.messages_left == 0 && (self.is_open || is_brutal) && self.ending != Ending::Stay;
+        let is_request = matches!(self.wish, Wish::Request(..));
+        self.stage == Stage::Speaking
+            && self.closed.is_none()
+            && ((self.messages_left > 0 && may_speak) || may_end)
+            && (!is_request || is_brutal)
+    }
+
+    pub(crate) fn reads(&self, time: u64) -> bool {
+        match self.pace {
+            Pace::Never => false,
+            Pace::Late(from) => from <= time,
+            Pace::Eager | Pace::Slow | Pace::Dribble => true,
+        }
+    }
+
+    fn connect(&mut self, driver: &mut Driver, random: &mut Random) {
+        self.link = driver.connect(self.address(), self.window);
+        if self.link.is_none() {
+            self.stage = Stage::Gone;
+            return;
+        }
+        self.stage = Stage::Speaking;
+        let query = self.name.as_ref().map_or(String::new(), |name| format!("?name={name}"));
+        let request = match &self.wish {
+            Wish::Room(name) => speech::handshake(&format!("/{name}{query}")),
+            Wish::Topic { name, hears_self: true } => speech::handshake(&format!("/broadcast/{name}")),
+            Wish::Topic { name, hears_self: false } => {
+                speech::handshake(&format!("/broadcast/{name}?self=0"))
+            }
+            Wish::Echo => speech::handshake("/echo"),
+            Wish::Request(request, _) => request.as_bytes().to_vec(),
+        };
+        self.outgoing.extend(request);
+        self.next_at = driver.time + random.below(4) as u64;
+    }
+
+    fn read(&mut self, driver: &mut Driver, random: &mut Random) {
+        let Some(link) = self.link.filter(|_| self.stage != Stage::Gone) else { return };
+        if !self.reads(driver.time) {
+            if driver.network.borrow().is_dropped(link) {
+                self.stage = Stage::Gone;
+            }
+            return;
+        }
+        let most = if self.pace == Pace::Slow { random.between(1, 60) } else { usize::MAX };
+        let taken = driver.network.borrow_mut().take(link, most);
+        for heard in self.judge.hear(&taken.bytes) {
+            self.note(heard, random);
+        }
+        if taken.is_reset {
+            self.was_reset = true;
+            self.stage = Stage::Gone;
+        } else if taken.has_ended {
+            if !matches!(self.pace, Pace::Late(_)) {
+                self.judge.assert_whole();
+            }
+            if !self.end_sent {
+                driver.network.borrow_mut().end(link);
+            }
+            self.outgoing.clear();
+            self.stage = Stage::Gone;
+        }
+    }
+
+    fn note(&mut self, heard: Heard, random: &mut Random) {
+        match heard {
+            Heard::Opened => self.is_open = true,
+            Heard::Answered(status, body) => {
+                assert!(!body.is_empty(), "an answer says something");
+                self.answered = Some(status);
+            }
+            Heard::Message(message) => {
+                let is_own =
+                    speech::author(&message.payload).is_some_and(|(client, _)| client == self.number);
+                self.own_heard += usize::from(is_own || self.wish == Wish::Echo);
+                self.heard.push(message);
+            }
+            Heard::Ping(payload) if !self.close_sent && !self.end_sent => {
+                self.outgoing.extend(speech::frame(random, 0x8A, &payload));
+            }
+            Heard::Ping(_) => {}
+            Heard::Pong(payload) => {
+                // Pings may be answered together, by the newest; never out of order, never twice.
+                let place = self.pings.iter().position(|ping| *ping == payload);
+                if place.is_none() {
+                    return;
+                }
+                let place = place.unwrap_or_else(|| {
+                    panic!("client {}: no ping waits for the pong {payload:x?}", self.number)
+                });
+                self.pings.drain(..=place);
+            }
+            Heard::Closed(code, reason) => {
+                if !self.close_sent && !self.end_sent {
+                    let payload = code.map_or(Vec::new(), |code| code.to_be_bytes().to_vec());
+                    self.outgoing.extend(speech::frame(random, 0x88, &payload));
+                    self.close_sent = true;
+                }
+                self.closed = Some((code, reason));
+                self.stage = Stage::Leaving;
+            }
+        }
+    }
+
+    /// The next message, or the end.
+    fn speak(&mut self, driver: &mut Driver, random: &mut Random) {
+        let link = self.link.expect("connected before speaking");
+        if self.messages_left == 0 {
+            return self.end(driver, random, link);
+        }
+        self.messages_left -= 1;
+        if matches!(self.wish, Wish::Room(_)) && random.chance(10) {
+            // A keepalive, which nobody hears.
+            self.outgoing.extend(speech::frame(random, 0x81, b""));
+            return;
+        }
+        let mut message = speech::message(random, self.number, self.sent.len(), self.typical_bytes);
+        if self.wish == Wish::Echo && random.chance(10) {
+            message.payload.clear();
+        }
+        let mut pings = Vec::new();
+        self.outgoing.extend(speech::frames(random, &message, &mut pings));
+        self.pings.extend(pings);
+        self.sent.push(message);
+    }
+
+    fn end(&mut self, driver: &mut Driver, random: &mut Random, link: usize) {
+        let is_gone = matches!(self.ending, Ending::Reset | Ending::Vanish);
+        self.stage = if is_gone { Stage::Gone } else { Stage::Leaving };
+        match self.ending {
+            Ending::Stay => unreachable!("who stays has no plans"),
+            Ending::Close(code) => {
+                let payload = [&code.to_be_bytes(), "再见".as_bytes()].concat();
+                self.outgoing.extend(speech::frame(random, 0x88, &payload));
+                self.close_sent = true;
+            }
+            Ending::Quit => self.outgoing.extend(speech::frame(random, 0x81, b"quit")),
+            Ending::HangUp => {}
+            Ending::Reset => driver.network.borrow_mut().reset(link),
+            Ending::Vanish => driver.network.borrow_mut().vanish(link),
+            Ending::Violate(index) => self.outgoing.extend(speech::VIOLATIONS[index].0),
+        }
+    }
+
+    fn write(&mut self, driver: &mut Driver, random: &mut Random) {
+        let Some(link) = self.link.filter(|_| self.stage != Stage::Gone) else { return };
+        let length = match self.pace {
+            Pace::Dribble => random.between(1, 8),
+            _ if random.chance(50) => random.between(1, 200),
+            _ => usize::MAX,
+        };
+        let length = length.min(self.outgoing.len());
+        if length > 0 {
+            let bytes: Vec<u8> = self.outgoing.drain(..length).collect();
+            driver.network.borrow_mut().send(link, &bytes);
+        }
+        let hangs_up = self.ending == Ending::HangUp && self.stage == Stage::Leaving;
+        if hangs_up && self.outgoing.is_empty() && !self.end_sent && self.closed.is_none() {
+            driver.network.borrow_mut().end(link);
+            self.end_sent = true;
+        }
+    }
+}

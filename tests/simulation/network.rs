@@ -1,0 +1,412 @@
+//! A network in memory, with the readiness of Linux: sockets, `epoll` in edge-triggered mode, and
+//! what mio makes of it.
+//!
+//! An edge comes with bytes, with an end or a reset, and with room after a write that found too
+//! little. It is reported once, late perhaps, with all that holds by then. A read takes what has
+//! arrived: one that gets less than it asked for has emptied the socket.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, Read, Write};
+use std::rc::Rc;
+
+use wsloop::server::{Readiness, Stream};
+
+use crate::random::Random;
+
+/// What the network may do to its users.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Weather {
+    /// Bytes arrive in pieces.
+    pub(crate) splits: bool,
+    /// A write takes a part though there is room for more.
+    pub(crate) short_writes: bool,
+    /// Edges are reported turns later.
+    pub(crate) late_edges: bool,
+    /// Readiness is reported where there is none.
+    pub(crate) false_edges: bool,
+    /// System calls are interrupted.
+    pub(crate) interrupts: bool,
+}
+
+/// All connections, by number.
+#[derive(Debug)]
+pub(crate) struct Network {
+    links: Vec<Link>,
+    random: Random,
+    pub(crate) weather: Weather,
+    /// Of all bytes that the server has written, with their connections: the trace of a run.
+    pub(crate) hash: u64,
+    /// Counts the turns of the server.
+    pub(crate) turn: u64,
+    pub(crate) calls: Calls,
+}
+
+/// System calls of the server.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Calls {
+    pub(crate) reads: usize,
+    pub(crate) writes: usize,
+    /// Reads that found nothing, though the read before had told that nothing was left.
+    pub(crate) idle_reads: usize,
+    /// The most writes to one client in one turn.
+    pub(crate) writes_a_turn_max: usize,
+}
+
+/// One connection.
+#[derive(Debug, Default)]
+struct Link {
+    // From the client to the server.
+    in_flight: VecDeque<u8>,
+    end_in_flight: bool,
+    arrived: VecDeque<u8>,
+    end_arrived: bool,
+    end_taken: bool,
+    // From the server to the client: all buffers on the way are one.
+    sent: VecDeque<u8>,
+    window: usize,
+    is_shut: bool,
+    /// A write found too little room, and waits for an edge.
+    wants_room: bool,
+    /// The same, until an edge was reported: the server must not try before.
+    is_blocked: bool,
+    // The connection.
+    token: Option<usize>,
+    is_reset: bool,
+    reset_taken: bool,
+    has_vanished: bool,
+    /// The server has closed its socket.
+    is_dropped: bool,
+    // What epoll holds for the next report.
+    has_edge: bool,
+    last_read_filled: bool,
+    written_in_turn: (u64, usize),
+}
+
+/// What a client finds on its side.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) has_ended: bool,
+    pub(crate) is_reset: bool,
+}
+
+impl Network {
+    pub(crate) fn new(random: Random, weather: Weather) -> Network {
+        Network {
+            links: Vec::new(),
+            random,
+            weather,
+            hash: 0xCBF2_9CE4_8422_2325,
+            turn: 0,
+            calls: Calls::default(),
+        }
+    }
+
+    // ------------------------------------------------------------ the client's side
+
+    /// Connects. The server may have so many bytes on the way before its socket is full.
+    pub(crate) fn connect(&mut self, window: usize) -> usize {
+        self.links.push(Link { window, ..Link::default() });
+        self.links.len() - 1
+    }
+
+    pub(crate) fn send(&mut self, link: usize, bytes: &[u8]) {
+        let link = &mut self.links[link];
+        assert!(!link.end_in_flight && !link.end_arrived, "a client does not send behind its end");
+        link.in_flight.extend(bytes);
+    }
+
+    /// The client sends no more. It may still read.
+    pub(crate) fn end(&mut self, link: usize) {
+        self.links[link].end_in_flight = true;
+    }
+
+    /// The client is gone, and its kernel says so. What has arrived stays readable, or is lost.
+    pub(crate) fn reset(&mut self, link: usize) {
+        let keeps = self.random.chance(50);
+        let link = &mut self.links[link];
+        link.in_flight.clear();
+        link.sent.clear();
+        if !keeps {
+            link.arrived.clear();
+        }
+        link.is_reset = true;
+        link.has_edge = true;
+    }
+
+    /// The client is gone, and nobody says so.
+    pub(crate) fn vanish(&mut self, link: usize) {
+        let link = &mut self.links[link];
+        link.in_flight.clear();
+        link.has_vanished = true;
+    }
+
+    pub(crate) fn set_window(&mut self, link: usize, window: usize) {
+        self.links[link].window = window;
+    }
+
+    /// Takes at most so many bytes that the server has sent.
+    pub(crate) fn take(&mut self, link: usize, most: usize) -> Taken {
+        let link = &mut self.links[link];
+        let length = most.min(link.sent.len());
+        let bytes: Vec<u8> = link.sent.drain(..length).collect();
+        let has_ended = link.sent.is_empty() && (link.is_shut || link.is_dropped) && !link.is_reset;
+        Taken { bytes, has_ended, is_reset: link.sent.is_empty() && link.is_reset }
+    }
+
+    /// Bytes that the client has not taken yet.
+    pub(crate) fn waiting(&self, link: usize) -> usize {
+        self.links[link].sent.len()
+    }
+
+    /// Whether the client would learn something by taking.
+    pub(crate) fn has_news(&self, link: usize) -> bool {
+        let link = &self.links[link];
+        !link.sent.is_empty() || link.is_shut || link.is_dropped || link.is_reset
+    }
+
+    /// Whether the server has closed its socket.
+    pub(crate) fn is_dropped(&self, link: usize) -> bool {
+        self.links[link].is_dropped
+    }
+
+    /// Whether the server has ended its direction.
+    pub(crate) fn is_shut(&self, link: usize) -> bool {
+        self.links[link].is_shut
+    }
+
+    // ------------------------------------------------------------ the way between
+
+    /// Moves what is on its way, all or a part.
+    pub(crate) fn transfer(&mut self) {
+        let Network { links, random, weather, .. } = self;
+        for link in links.iter_mut().filter(|link| !link.has_vanished) {
+            if link.is_dropped {
+                link.meet_closed_socket(random);
+                continue;
+            }
+            let on_the_way = link.in_flight.len();
+            let length =
+                if weather.splits && on_the_way > 0 { random.below(on_the_way + 1) } else { on_the_way };
+            if length > 0 {
+                link.arrived.extend(link.in_flight.drain(..length));
+                link.has_edge = true;
+            }
+            if link.end_in_flight && link.in_flight.is_empty() && !(weather.splits && random.chance(30)) {
+                link.end_in_flight = false;
+                link.end_arrived = true;
+                link.has_edge = true;
+            }
+            if link.wants_room && link.sent.len() < link.window && !(weather.late_edges && random.chance(30))
+            {
+                link.wants_room = false;
+                link.has_edge = true;
+            }
+        }
+    }
+
+    /// What the server's poll says, each edge once.
+    pub(crate) fn poll(&mut self) -> Vec<(usize, Readiness)> {
+        let Network { links, random, weather, .. } = self;
+        let mut events = Vec::new();
+        for link in links.iter_mut().filter(|link| !link.is_dropped) {
+            let Some(token) = link.token else { continue };
+            if link.has_edge && !(weather.late_edges && random.chance(25)) {
+                link.has_edge = false;
+                let readiness = link.readiness();
+                link.is_blocked &= !readiness.is_writable;
+                if readiness != Readiness::default() {
+                    events.push((token, readiness));
+                }
+            } else if weather.false_edges && random.chance(2) {
+                link.is_blocked = false;
+                link.last_read_filled = true;
+                events
+                    .push((token, Readiness { is_readable: true, is_writable: true, is_read_closed: false }));
+            }
+        }
+        random.shuffle(&mut events);
+        events
+    }
+
+    /// Whether nothing will happen unless somebody does something.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.links.iter().all(|link| {
+            let is_on_the_way = !link.has_vanished && (!link.in_flight.is_empty() || link.end_in_flight);
+            let has_room = link.wants_room && link.sent.len() < link.window && !link.has_vanished;
+            let is_alive = !link.is_dropped && link.token.is_some();
+            !is_on_the_way && !(is_alive && (link.has_edge || has_room))
+        })
+    }
+
+    // ------------------------------------------------------------ the server's side
+
+    /// The server registers a socket under a token: that is an edge, if anything holds.
+    pub(crate) fn register(network: &Rc<RefCell<Network>>, link: usize, token: usize) -> SimulatedStream {
+        let mut borrowed = network.borrow_mut();
+        let taken = borrowed.links.iter().any(|other| other.token == Some(token) && !other.is_dropped);
+        assert!(!taken, "token {token} belongs to a living connection");
+        borrowed.links[link].token = Some(token);
+        borrowed.links[link].has_edge = true;
+        SimulatedStream { network: Rc::clone(network), link }
+    }
+
+    /// Connections whose socket the server holds.
+    pub(crate) fn held(&self) -> usize {
+        self.links.iter().filter(|link| link.token.is_some() && !link.is_dropped).count()
+    }
+
+    /// When all is quiet, nothing may lie unread: no edge will ever tell of it again.
+    pub(crate) fn assert_all_is_read(&self) {
+        for (number, link) in self.links.iter().enumerate() {
+            if link.token.is_some() && !link.is_dropped {
+                assert!(
+                    link.arrived.is_empty(),
+                    "connection {number}: {} bytes lie unread",
+                    link.arrived.len()
+                );
+                assert!(link.end_taken || !link.end_arrived, "connection {number}: its end was not seen");
+                assert!(!link.is_reset, "connection {number}: its reset was not seen");
+            }
+        }
+    }
+
+    fn read(&mut self, number: usize, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.weather.interrupts && self.random.chance(3) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        self.calls.reads += 1;
+        let link = &mut self.links[number];
+        if link.arrived.is_empty() {
+            if link.is_reset && !link.reset_taken {
+                link.reset_taken = true;
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
+            if link.end_arrived || link.is_reset {
+                link.end_taken = true;
+                return Ok(0);
+            }
+            self.calls.idle_reads += usize::from(!link.last_read_filled);
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let length = buffer.len().min(link.arrived.len());
+        for (place, byte) in buffer.iter_mut().zip(link.arrived.drain(..length)) {
+            *place = byte;
+        }
+        link.last_read_filled = length == buffer.len();
+        Ok(length)
+    }
+
+    fn write(&mut self, number: usize, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        if self.weather.interrupts && self.random.chance(3) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let link = &mut self.links[number];
+        self.calls.writes += 1;
+        link.written_in_turn = match link.written_in_turn {
+            (turn, count) if turn == self.turn => (turn, count + 1),
+            _ => (self.turn, 1),
+        };
+        self.calls.writes_a_turn_max = self.calls.writes_a_turn_max.max(link.written_in_turn.1);
+        if link.is_reset {
+            let kind =
+                if link.reset_taken { io::ErrorKind::BrokenPipe } else { io::ErrorKind::ConnectionReset };
+            link.reset_taken = true;
+            return Err(kind.into());
+        }
+        assert!(!link.is_shut, "connection {number}: a write behind the end of our direction");
+        assert!(!link.is_blocked, "connection {number}: a full socket was tried again before it had room");
+        let wanted: usize = slices.iter().map(|slice| slice.len()).sum();
+        assert!(wanted > 0, "connection {number}: a write of nothing");
+        let mut length = wanted.min(link.window.saturating_sub(link.sent.len()));
+        if self.weather.short_writes && length > 0 && self.random.chance(25) {
+            length = self.random.below(length + 1);
+        }
+        if length < wanted {
+            link.wants_room = true;
+            link.is_blocked = true;
+        }
+        if length == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let bytes = slices.iter().flat_map(|slice| slice.iter().copied()).take(length);
+        for byte in bytes {
+            self.hash = (self.hash ^ u64::from(byte) ^ (number as u64) << 8).wrapping_mul(0x0100_0000_01B3);
+            link.sent.push_back(byte);
+        }
+        Ok(length)
+    }
+}
+
+impl Link {
+    /// What epoll says of a socket, as mio and the loop read it.
+    fn readiness(&self) -> Readiness {
+        let has_ended = self.end_arrived || self.is_reset;
+        Readiness {
+            is_readable: !self.arrived.is_empty() || has_ended,
+            is_writable: self.sent.len() < self.window || self.is_shut || self.is_reset,
+            is_read_closed: has_ended,
+        }
+    }
+
+    /// The server's socket is closed: bytes that still come are answered with a reset, which may
+    /// overtake what the client has not taken (RFC 1122 §4.2.2.13).
+    fn meet_closed_socket(&mut self, random: &mut Random) {
+        if !self.in_flight.is_empty() || !self.arrived.is_empty() {
+            self.in_flight.clear();
+            self.arrived.clear();
+            let kept = random.below(self.sent.len() + 1);
+            self.sent.truncate(kept);
+            self.is_reset = true;
+        }
+        self.end_in_flight = false;
+    }
+}
+
+/// The server's end of a connection. Dropping it closes the socket.
+#[derive(Debug)]
+pub(crate) struct SimulatedStream {
+    network: Rc<RefCell<Network>>,
+    link: usize,
+}
+
+impl Read for SimulatedStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.network.borrow_mut().read(self.link, buffer)
+    }
+}
+
+impl Write for SimulatedStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.network.borrow_mut().write(self.link, &[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.network.borrow_mut().write(self.link, slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Stream for SimulatedStream {
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        let link = &mut self.network.borrow_mut().links[self.link];
+        assert!(!link.is_shut, "our direction ends once");
+        link.is_shut = true;
+        // The state of the socket has changed, and epoll tells of it.
+        link.has_edge = true;
+        if link.is_reset { Err(io::ErrorKind::NotConnected.into()) } else { Ok(()) }
+    }
+}
+
+impl Drop for SimulatedStream {
+    fn drop(&mut self) {
+        // While a failed run unwinds, the network may be in use.
+        if let Ok(mut network) = self.network.try_borrow_mut() {
+            network.links[self.link].is_dropped = true;
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What clients of the simulation send: requests and masked frames, built byte by byte.
+
+use crate::judge::Message;
+use crate::random::Random;
+
+/// Bytes that break a rule, each behind whole messages, and the code they are closed with.
+pub(crate) const VIOLATIONS: [(&[u8], u16); 10] = [
+    (b"\x81\x05hello", 1002),
+    (b"\xc1\x80\x01\x02\x03\x04", 1002),
+    (b"\x83\x80\x01\x02\x03\x04", 1002),
+    (b"\x09\x80\x01\x02\x03\x04", 1002),
+    (b"\x80\x81\x01\x02\x03\x04z", 1002),
+    (b"\x88\x81\x00\x00\x00\x00\x03", 1002),
+    (b"\x89\xfe\x00\x7e", 1002),
+    (b"\x81\xfe\x00\x05", 1002),
+    (b"\x81\x83\x00\x00\x00\x00a\xffb", 1007),
+    (b"\x82\xff\x00\x00\x00\x00\x00\x01\x00\x01\x01\x02\x03\x04", 1009),
+];
+
+const WORDS: [&str; 8] =
+    ["hello", " ", "你好", "\u{e9}", "\u{1f600}", "<b>", "a longer run of words", "two\nlines"];
+
+/// A handshake with the key of RFC 6455 §1.3.
+pub(crate) fn handshake(target: &str) -> Vec<u8> {
+    format!(
+        "GET {target} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+/// One frame, with a mask of its own.
+pub(crate) fn frame(random: &mut Random, first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![first];
+    let length = payload.len();
+    if let Ok(short @ 0..=125) = u8::try_from(length) {
+        bytes.push(0x80 | short);
+    } else if let Ok(medium) = u16::try_from(length) {
+        bytes.push(0x80 | 126);
+        bytes.extend_from_slice(&medium.to_be_bytes());
+    } else {
+        bytes.push(0x80 | 127);
+        bytes.extend_from_slice(&(length as u64).to_be_bytes());
+    }
+    let mask = random.next().to_be_bytes();
+    bytes.extend_from_slice(&mask[..4]);
+    bytes.extend(payload.iter().enumerate().map(|(index, byte)| byte ^ mask[index % 4]));
+    bytes
+}
+
+/// The frames of a message: one, or fragments with pings and pongs in between. Pings are noted in
+/// the order in which they are sent.
+pub(crate) fn frames(random: &mut Random, message: &Message, pings: &mut Vec<Vec<u8>>) -> Vec<u8> {
+    let pieces = if random.chance(60) { 1 } else { random.between(2, 5) };
+    let mut first = if message.is_text { 0x01 } else { 0x02 };
+    let mut rest = message.payload.as_slice();
+    let mut bytes = Vec::new();
+    for piece in 0..pieces {
+        let is_last = piece + 1 == pieces;
+        let length = if is_last { rest.len() } else { random.below(rest.len() + 1) };
+        let (head, tail) = rest.split_at(length);
+        rest = tail;
+        bytes.extend(frame(random, if is_last { 0x80 | first } else { first }, head));
+        first = 0x00;
+        if random.chance(15) {
+            let payload = format!("{:1$}", random.below(1_000_000), random.between(6, 125)).into_bytes();
+            bytes.extend(frame(random, 0x89, &payload));
+            pings.push(payload);
+        } else if random.chance(10) {
+            bytes.extend(frame(random, 0x8A, b"nobody asked"));
+        }
+    }
+    bytes
+}
+
+/// The `count`th message of a client: its first letters say so, the rest is chance.
+pub(crate) fn message(random: &mut Random, client: usize, count: usize, typical_bytes: usize) -> Message {
+    let is_text = random.chance(75);
+    let wanted = match random.below(20) {
+        0..14 => random.below(typical_bytes),
+        14..18 => random.between(110, 140),
+        _ => random.between(500, 3_000),
+    };
+    let mut payload = format!("c{client}m{count};").into_bytes();
+    while payload.len() < wanted {
+        if is_text {
+            payload.extend_from_slice(random.pick(&WORDS).as_bytes());
+        } else {
+            payload.extend_from_slice(&random.next().to_be_bytes());
+        }
+    }
+    Message { is_text, payload }
+}
+
+/// Whose message this is, and the how-manieth: from the bytes themselves, or behind `say: `.
+pub(crate) fn author(payload: &[u8]) -> Option<(usize, usize)> {
+    const SAY: &[u8] = b" say: ";
+    let said = match payload.windows(SAY.len()).position(|window| window == SAY) {
+        Some(place) if payload[0] != b'c' => &payload[place + SAY.len()..],
+        _ => payload,
+    };
+    let end = said.iter().take(24).position(|byte| *byte == b';')?;
+    let (client, count) = std::str::from_utf8(&said[..end]).ok()?.strip_prefix('c')?.split_once('m')?;
+    Some((client.parse().ok()?, count.parse().ok()?))
+}
