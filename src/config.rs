@@ -46,6 +46,14 @@ struct Options {
     #[arg(long, env = "WSLOOP_MAX_QUEUE", value_name = "SIZE", value_parser = parse_size)]
     max_queue: Option<usize>,
 
+    /// Compress no messages, whatever clients offer
+    #[arg(long, env = "WSLOOP_NO_COMPRESSION", value_parser = clap::builder::FalseyValueParser::new())]
+    no_compression: bool,
+
+    /// Leave messages shorter than this uncompressed
+    #[arg(long, env = "WSLOOP_MIN_COMPRESS", value_name = "SIZE", default_value = "128", value_parser = parse_size)]
+    min_compress: usize,
+
     /// Clients at the same time; more are refused with 503 [default: the open-file limit less 64]
     #[arg(long, env = "WSLOOP_MAX_CLIENTS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_clients: Option<u32>,
@@ -152,11 +160,13 @@ impl Config {
                 },
                 // A slot has a 32-bit number.
                 clients_max: usize::try_from(clients.min(1 << 31)).unwrap_or(1 << 31),
+                compress_bytes_min: options.min_compress,
                 drain_timeout: options.drain_timeout,
             },
             site: Site::new(
                 [vec!["localhost".to_owned(), machine], options.allow_host].concat(),
                 options.origin,
+                !options.no_compression,
             ),
             log_level: options.log_level,
         }))

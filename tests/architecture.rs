@@ -65,6 +65,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("httparse", &["http/request.rs"]),
     ("slab", &["server", "chat"]),
     ("simdutf8", &["websocket"]),
+    ("flate2", &["websocket/deflate.rs"]),
     ("base64", &["websocket/handshake.rs"]),
     ("sha1", &["websocket/handshake.rs", "server/site.rs"]),
     ("percent_encoding", &["server/site.rs"]),

@@ -1,9 +1,11 @@
-//! RFC 6455, section by section: bytes in, bytes out, close code. Every row runs through a whole
+//! RFC 6455 and RFC 7692, section by section: bytes in, bytes out, close code. Every row runs through a whole
 //! `Server` with one client in memory, its bytes arriving in pieces of 1, 2, 3, 7, 127, 128, 129 and
 //! all at once; the outcome must be the same.
 
 #[path = "protocol/closing.rs"]
 mod closing;
+#[path = "protocol/compression.rs"]
+mod compression;
 #[path = "protocol/fragments.rs"]
 mod fragments;
 #[path = "protocol/frames.rs"]

@@ -15,7 +15,9 @@ pub use outbox::{Backlog, Outbox};
 
 use crate::clock::Time;
 use crate::http::{HeadScanner, Refusal};
-use crate::websocket::{self, Batch, CloseCode, CloseFrame, Decoder, Item, Kind, ProtocolError};
+use crate::websocket::{
+    self, Agreement, Batch, CloseCode, CloseFrame, Decoder, Inflater, Item, Kind, ProtocolError,
+};
 
 /// The closing handshake, and the wait for a peer to hang up afterwards (Tomcat waited for ever:
 /// CVE-2024-23672).
@@ -54,6 +56,7 @@ pub struct Connection {
     /// Pings and pongs since the start of the second that `control_second` counts.
     control_frames: u32,
     control_second: u32,
+    compression: Option<Agreement>,
 }
 
 #[derive(Debug)]
@@ -155,6 +158,7 @@ impl Connection {
             outbox: Outbox::default(),
             control_frames: 0,
             control_second: 0,
+            compression: None,
         }
     }
 
@@ -164,12 +168,14 @@ impl Connection {
         &'event mut self,
         now: Time,
         limits: &Limits,
+        inflater: &'event mut Inflater,
         input: &mut &'input mut [u8],
     ) -> Option<Event<'event>> {
+        let inflater = self.compression.map(|_| inflater);
         match &mut self.state {
             State::AwaitingHandshake(handshake) => return handshake.receive(input),
             State::Closing { .. } => {
-                self.receive_last(now, limits, input);
+                self.receive_last(now, limits, inflater, input);
                 return None;
             }
             State::Open(liveness) => {
@@ -179,7 +185,7 @@ impl Connection {
                 }
             }
         }
-        match self.decoder.decode(now, &limits.websocket, input) {
+        match self.decoder.decode(now, &limits.websocket, inflater, input) {
             Ok(None) => None,
             Ok(Some(Item::Message { kind, payload })) => Some(Event::Message { kind, payload }),
             Ok(Some(item @ (Item::Ping(_) | Item::Pong(_)))) => {
@@ -286,9 +292,10 @@ impl Connection {
         }
     }
 
-    /// Answers a handshake: from here on frames are spoken.
-    pub fn open(&mut self, now: Time, limits: &Limits, response: Vec<u8>) {
+    /// Answers a handshake: from here on frames are spoken, compressed ones if that was agreed on.
+    pub fn open(&mut self, now: Time, limits: &Limits, response: Vec<u8>, compression: Option<Agreement>) {
         assert!(matches!(self.state, State::AwaitingHandshake(_)), "a handshake is answered once");
+        self.compression = compression;
         self.queue_response(now, response);
         self.state = State::Open(Liveness::next_ping(now, limits));
     }
@@ -353,6 +360,11 @@ impl Connection {
         is_leaving || !self.outbox.is_empty()
     }
 
+    /// How messages to the peer may be compressed, if they may.
+    pub fn compression(&self) -> Option<Agreement> {
+        self.compression
+    }
+
     /// Whether messages can be exchanged.
     pub fn is_open(&self) -> bool {
         matches!(self.state, State::Open(_))
@@ -369,10 +381,16 @@ impl Connection {
     }
 
     /// Input after the end of the conversation: only the peer's close frame matters.
-    fn receive_last(&mut self, now: Time, limits: &Limits, input: &mut &mut [u8]) {
+    fn receive_last(
+        &mut self,
+        now: Time,
+        limits: &Limits,
+        mut inflater: Option<&mut Inflater>,
+        input: &mut &mut [u8],
+    ) {
         if let State::Closing { stage: stage @ Stage::AwaitingClose, .. } = &mut self.state {
             loop {
-                match self.decoder.decode(now, &limits.websocket, input) {
+                match self.decoder.decode(now, &limits.websocket, inflater.as_deref_mut(), input) {
                     Ok(None) => return,
                     Ok(Some(Item::Close(_))) | Err(_) => break,
                     Ok(Some(_)) => {}

@@ -27,7 +27,7 @@ impl Peer {
 
     fn open() -> Peer {
         let mut peer = Peer::new();
-        peer.connection.open(at(0), &LIMITS, Vec::new());
+        peer.connection.open(at(0), &LIMITS, Vec::new(), None);
         peer
     }
 
@@ -36,7 +36,9 @@ impl Peer {
         let mut bytes = bytes.to_vec();
         let mut input = bytes.as_mut_slice();
         let mut events = Vec::new();
-        while let Some(event) = self.connection.receive(at(now), &LIMITS, &mut input) {
+        while let Some(event) =
+            self.connection.receive(at(now), &LIMITS, &mut Inflater::default(), &mut input)
+        {
             events.push(format!("{event:?}"));
         }
         assert!(input.is_empty(), "all input is used");
@@ -70,12 +72,13 @@ fn a_handshake_has_ten_seconds_and_bytes_do_not_extend_them() {
 fn a_head_in_two_pieces_and_what_follows_it() {
     let mut peer = Peer::new();
     assert!(peer.receive(1, b"GET / HTTP/1.1\r\nHost: a\r\n\r").is_empty());
+    let mut inflater = Inflater::default();
     let mut bytes = *b"\n\x89\x80\0\0\0\0";
     let mut input = bytes.as_mut_slice();
-    let event = peer.connection.receive(at(2), &LIMITS, &mut input);
+    let event = peer.connection.receive(at(2), &LIMITS, &mut inflater, &mut input);
     assert!(matches!(&event, Some(Event::Request(head)) if head.len() == 27), "{event:?}");
-    peer.connection.open(at(2), &LIMITS, b"101".to_vec());
-    let event = peer.connection.receive(at(2), &LIMITS, &mut input);
+    peer.connection.open(at(2), &LIMITS, b"101".to_vec(), None);
+    let event = peer.connection.receive(at(2), &LIMITS, &mut inflater, &mut input);
     assert!(matches!(event, Some(Event::Ping)), "{event:?}");
     assert_eq!(peer.flush(2), (false, b"101\x8a\x00".to_vec()));
 }
@@ -109,7 +112,7 @@ fn any_byte_shows_that_a_pinged_peer_is_there() {
 fn without_an_interval_no_ping_is_sent() {
     let limits = Limits { ping_interval: Duration::ZERO, ..LIMITS };
     let mut connection = Connection::new(at(0), &limits);
-    connection.open(at(0), &limits, Vec::new());
+    connection.open(at(0), &limits, Vec::new(), None);
     assert_eq!(connection.deadline(), Time::NEVER);
 }
 

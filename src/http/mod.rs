@@ -6,5 +6,5 @@ mod request;
 mod response;
 
 pub use refusal::Refusal;
-pub use request::{Authority, HEAD_BYTES_MAX, HEADERS_MAX, HeadScanner, Request};
+pub use request::{Authority, HEAD_BYTES_MAX, HEADERS_MAX, HeadScanner, Request, is_token};
 pub use response::Response;

@@ -245,6 +245,11 @@ impl<'a> Authority<'a> {
     }
 }
 
+/// The characters of a token (RFC 9110 §5.6.2).
+pub fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
 /// Digits only: `u16::from_str` would take a plus sign.
 fn parse_port(text: &str) -> Option<u16> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()

@@ -28,6 +28,7 @@ use crate::chat::{Chat, ClientId};
 use crate::clock::{Now, Time};
 use crate::connection::{self, Connection};
 use crate::http::Refusal;
+use crate::websocket::{Deflater, Inflater};
 use deadlines::Deadlines;
 use outgoing::Outgoing;
 pub use site::Site;
@@ -53,6 +54,8 @@ pub struct Limits {
     pub connection: connection::Limits,
     /// Clients connected at the same time.
     pub clients_max: usize,
+    /// Messages shorter than this are not compressed.
+    pub compress_bytes_min: usize,
     /// How long queued messages may take to leave when the server stops.
     pub drain_timeout: Duration,
 }
@@ -98,6 +101,9 @@ pub struct Server<S> {
     /// Clients who could not be given all at once, or whose socket failed. Empty but in deliver.
     troubled: Vec<(ClientId, Option<io::Error>)>,
     scratch: Box<[u8]>,
+    /// Shared by all: no context outlives a message.
+    inflater: Inflater,
+    deflater: Deflater,
     mode: Mode,
 }
 
@@ -146,6 +152,8 @@ impl<S: Stream> Server<S> {
             finished: Vec::new(),
             troubled: Vec::new(),
             scratch: vec![0; LAST_READ_BYTES as usize].into_boxed_slice(),
+            inflater: Inflater::default(),
+            deflater: Deflater::new(limits.compress_bytes_min),
             mode: Mode::Serving,
         }
     }

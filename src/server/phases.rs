@@ -16,7 +16,7 @@ use crate::chat::{ClientId, RoomId};
 use crate::clock::{Now, Time};
 use crate::connection::{CLOSE_TIMEOUT, Cause, Event};
 use crate::http::Refusal;
-use crate::websocket::{Batch, CloseCode, CloseFrame};
+use crate::websocket::{Batch, CloseCode, CloseFrame, Encodings};
 
 impl<S: Stream> Server<S> {
     /// Reads from every client that is ready, each within its budget and all within the turn's.
@@ -83,7 +83,7 @@ impl<S: Stream> Server<S> {
         let limits = &self.limits.connection;
         let mut input = &mut self.scratch[..length];
         let client = &mut self.clients[id.index()];
-        while let Some(event) = client.connection.receive(now.time, limits, &mut input) {
+        while let Some(event) = client.connection.receive(now.time, limits, &mut self.inflater, &mut input) {
             match event {
                 Event::Message { kind, payload } => {
                     self.chat
@@ -102,9 +102,10 @@ impl<S: Stream> Server<S> {
                     return;
                 }
                 Event::Request(head) => match self.site.answer(&head, self.mode == Mode::Serving) {
-                    Ok(Answer::Open(response, purpose)) => {
+                    Ok(Answer::Open(response, purpose, compression)) => {
                         debug!("{} connected: {}", client.address, first_line(&head));
-                        client.connection.open(now.time, limits, response.encode(Some(now.wall), true));
+                        let response = response.encode(Some(now.wall), true);
+                        client.connection.open(now.time, limits, response, compression);
                         let address = client.address;
                         self.chat.enter(now, id, address, purpose, &mut |effect| self.outgoing.apply(effect));
                     }
@@ -158,7 +159,8 @@ impl<S: Stream> Server<S> {
     pub(super) fn deliver(&mut self, now: Now) {
         if let Some((batch, parts)) = self.outgoing.seal_private() {
             for (id, part) in &parts {
-                self.hand_out(now, *id, &batch, std::slice::from_ref(part));
+                let mut encodings = Encodings::new(&batch, part.clone());
+                self.hand_out(now, *id, &mut encodings, std::slice::from_ref(part));
             }
             self.outgoing.recycle_private(batch, parts);
         }
@@ -174,6 +176,8 @@ impl<S: Stream> Server<S> {
     }
 
     fn deliver_room(&mut self, now: Now, room: RoomId, batch: &Batch, changes: &[(ClientId, Change)]) {
+        let whole = 0..batch.bytes().len();
+        let mut encodings = Encodings::new(batch, whole.clone());
         for (id, _) in changes {
             self.clients[id.index()].is_special = true;
         }
@@ -183,34 +187,36 @@ impl<S: Stream> Server<S> {
                 continue;
             }
             // The hot loop: one write a member, and for most of them nothing else.
+            let encoding = encodings.of(client.connection.compression(), &mut self.deflater);
             let outbox = client.connection.outbox();
-            match outbox.send(now.time, batch, 0..batch.bytes().len(), &mut client.stream) {
+            match outbox.send(now.time, encoding.batch(), encoding.range(&whole), &mut client.stream) {
                 Ok(()) if outbox.is_idle() => {}
-                result => {
-                    self.troubled.push((id, result.err()));
-                }
+                result => self.troubled.push((id, result.err())),
             }
         }
         self.settle_troubled();
         for of_one in changes.chunk_by(|(one, _), (other, _)| one == other) {
             let id = of_one[0].0;
             self.clients[id.index()].is_special = false;
-            let parts: Vec<_> = parts_of(of_one, batch.bytes().len()).collect();
-            self.hand_out(now, id, batch, &parts);
+            let parts: Vec<_> = parts_of(of_one, whole.end).collect();
+            self.hand_out(now, id, &mut encodings, &parts);
         }
     }
 
     /// Gives a client some parts of a batch. One part leaves at once, several with one write later.
-    fn hand_out(&mut self, now: Now, id: ClientId, batch: &Batch, parts: &[Range<usize>]) {
+    fn hand_out(&mut self, now: Now, id: ClientId, encodings: &mut Encodings<'_>, parts: &[Range<usize>]) {
         let client = &mut self.clients[id.index()];
         if client.connection.is_finished() {
             return;
         }
+        let encoding = encodings.of(client.connection.compression(), &mut self.deflater);
         let outbox = client.connection.outbox();
         let result = match parts {
-            [part] => outbox.send(now.time, batch, part.clone(), &mut client.stream),
+            [part] => outbox.send(now.time, encoding.batch(), encoding.range(part), &mut client.stream),
             parts => {
-                parts.iter().for_each(|part| outbox.queue(now.time, batch, part.clone()));
+                for part in parts {
+                    outbox.queue(now.time, encoding.batch(), encoding.range(part));
+                }
                 Ok(())
             }
         };

@@ -9,7 +9,7 @@ use unicode_normalization::char::is_combining_mark;
 
 use crate::chat::{Place, Purpose};
 use crate::http::{Authority, Refusal, Request, Response};
-use crate::websocket::handshake;
+use crate::websocket::{Agreement, handshake};
 
 /// The room of the path `/`.
 const LOBBY: &str = "lobby";
@@ -43,6 +43,7 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
 pub struct Site {
     hosts: Vec<String>,
     origins: Vec<String>,
+    compresses: bool,
     page: File,
     assets: [(&'static str, File); 3],
 }
@@ -51,7 +52,7 @@ pub struct Site {
 #[derive(Debug)]
 pub(super) enum Answer {
     /// With a WebSocket.
-    Open(Response, Purpose),
+    Open(Response, Purpose, Option<Agreement>),
     /// With a response; without its body if the request was HEAD.
     Respond(Response, bool),
 }
@@ -74,11 +75,13 @@ enum Target<'a> {
 
 impl Site {
     /// A site that answers to IP addresses and to these hosts, and lets in pages of its own and of
-    /// these origins. Both are compared without regard to case.
-    pub fn new(hosts: Vec<String>, origins: Vec<String>) -> Site {
+    /// these origins. Both are compared without regard to case. `compresses`: whether it agrees to
+    /// permessage-deflate.
+    pub fn new(hosts: Vec<String>, origins: Vec<String>, compresses: bool) -> Site {
         Site {
             hosts,
             origins,
+            compresses,
             page: File::new("text/html; charset=utf-8", include_str!("../../static/index.html")),
             assets: [
                 ("chat.css", File::new("text/css; charset=utf-8", include_str!("../../static/chat.css"))),
@@ -102,8 +105,9 @@ impl Site {
         match self.find(request, is_handshake)? {
             Target::Connect(purpose) if is_handshake => {
                 self.check_origin(request)?;
-                let acceptance = handshake::accept(request, &SUBPROTOCOLS)?;
-                Ok(Answer::Open(acceptance.response(), purpose))
+                let acceptance = handshake::accept(request, &SUBPROTOCOLS, self.compresses)?;
+                let compression = acceptance.compression();
+                Ok(Answer::Open(acceptance.response(), purpose, compression))
             }
             _ if is_handshake => Err(Refusal::Malformed(
                 "there is no WebSocket at this path; connect to /, /ROOM, /echo or /broadcast",

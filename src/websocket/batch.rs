@@ -24,6 +24,11 @@ impl Batch {
         builder.seal()
     }
 
+    /// Whole frames.
+    pub(super) fn framed(bytes: Vec<u8>) -> Batch {
+        Batch(Rc::new(Shared { bytes, is_framed: true }))
+    }
+
     /// Bytes that are no frames: a response of HTTP. They count as one indivisible piece.
     pub fn unframed(bytes: Vec<u8>) -> Batch {
         Batch(Rc::new(Shared { bytes, is_framed: false }))
@@ -46,7 +51,11 @@ impl Batch {
 
     /// The end of the frame that starts at `start`.
     pub fn frame_end(&self, start: usize) -> usize {
-        if self.0.is_framed { start + frame::own_frame(&self.0.bytes[start..]).0 } else { self.0.bytes.len() }
+        if !self.0.is_framed {
+            return self.0.bytes.len();
+        }
+        let (header, payload) = frame::own_frame(&self.0.bytes[start..]);
+        start + header + payload
     }
 
     /// How many messages stand in `range`, which holds whole frames.
@@ -54,9 +63,8 @@ impl Batch {
         let mut start = range.start;
         let mut count = 0;
         while self.0.is_framed && start < range.end {
-            let (length, is_message) = frame::own_frame(&self.0.bytes[start..]);
-            count += u64::from(is_message);
-            start += length;
+            count += u64::from(frame::is_message(self.0.bytes[start]));
+            start = self.frame_end(start);
         }
         count
     }
@@ -104,7 +112,7 @@ impl BatchBuilder {
 
     /// Ends the batch and starts the next one.
     pub fn seal(&mut self) -> Batch {
-        Batch(Rc::new(Shared { bytes: std::mem::take(&mut self.bytes), is_framed: true }))
+        Batch::framed(std::mem::take(&mut self.bytes))
     }
 
     /// Takes a batch's memory back, if the caller was the last to hold it.

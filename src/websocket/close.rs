@@ -91,7 +91,7 @@ impl CloseFrame {
 /// A peer's violation. Each closes the connection with [`ProtocolError::close_code`] and a reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProtocolError {
-    /// RSV1, RSV2 or RSV3 is set and no extension was agreed (RFC 6455 §5.2).
+    /// RSV1, RSV2 or RSV3 is set and no extension was agreed that allows it here (RFC 6455 §5.2).
     ReservedBits,
     /// Opcode 3 to 7 or 11 to 15 (§5.2).
     ReservedOpcode,
@@ -121,6 +121,8 @@ pub enum ProtocolError {
     TooManyFragments,
     /// A message that took too long to arrive.
     MessageTooSlow,
+    /// A compressed message that cannot be inflated (RFC 7692 §7.2.2).
+    InvalidDeflate,
     /// A flood of pings and pongs.
     TooManyControlFrames,
 }
@@ -129,7 +131,7 @@ impl ProtocolError {
     /// The code that the connection is closed with.
     pub fn close_code(self) -> CloseCode {
         match self {
-            ProtocolError::InvalidUtf8 => CloseCode::INVALID_DATA,
+            ProtocolError::InvalidUtf8 | ProtocolError::InvalidDeflate => CloseCode::INVALID_DATA,
             ProtocolError::MessageTooBig => CloseCode::TOO_BIG,
             ProtocolError::TooManyFragments
             | ProtocolError::MessageTooSlow
@@ -142,7 +144,7 @@ impl ProtocolError {
 impl fmt::Display for ProtocolError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            ProtocolError::ReservedBits => "a reserved bit is set, but no extension was agreed",
+            ProtocolError::ReservedBits => "a reserved bit is set that was not agreed on",
             ProtocolError::ReservedOpcode => "reserved opcode",
             ProtocolError::FragmentedControl => "a control frame cannot be fragmented",
             ProtocolError::LongControl => "a control frame has at most 125 bytes",
@@ -157,6 +159,7 @@ impl fmt::Display for ProtocolError {
             ProtocolError::MessageTooBig => "the message is over the limit of --max-message",
             ProtocolError::TooManyFragments => "the message has more fragments than --max-fragments",
             ProtocolError::MessageTooSlow => "the message took too long to arrive",
+            ProtocolError::InvalidDeflate => "the compressed message cannot be inflated",
             ProtocolError::TooManyControlFrames => "more than 200 pings and pongs in a second",
         })
     }

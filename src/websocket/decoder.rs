@@ -4,6 +4,7 @@
 //! no copy, no allocation. Everything else goes through [`Partial`], which exists only meanwhile.
 
 use super::close::{CloseFrame, ProtocolError};
+use super::deflate::Inflater;
 use super::frame::{FrameHeader, HEADER_BYTES_MAX, Opcode};
 use super::mask;
 use super::message::{Assembly, Kind};
@@ -71,7 +72,8 @@ enum Step {
 
 impl Decoder {
     /// Takes the next item off the front of `input`; `None` once all input is used. Call it until
-    /// then: what was handed out is kept until the next call.
+    /// then: what was handed out is kept until the next call. With an `inflater` messages may be
+    /// compressed.
     ///
     /// # Errors
     /// At the first byte that breaks a rule. The decoder must not be used afterwards.
@@ -79,14 +81,21 @@ impl Decoder {
         &'item mut self,
         now: Time,
         limits: &Limits,
+        inflater: Option<&'item mut Inflater>,
         input: &mut &'input mut [u8],
     ) -> Result<Option<Item<'item>>, ProtocolError> {
         self.drop_handed_out();
+        let compression = inflater.is_some();
         loop {
             if self.partial.is_none() {
-                if let Some((header, payload)) = take_whole_frame(limits, input)? {
-                    if let Some(item) = self.whole_item(now, header, payload)? {
-                        return Ok(Some(item));
+                if let Some((header, payload)) = take_whole_frame(limits, compression, input)? {
+                    match header.opcode {
+                        Opcode::Data(kind) if header.is_final => {
+                            let inflater = inflater.filter(|_| header.is_compressed);
+                            return message_item(limits, kind, payload, inflater).map(Some);
+                        }
+                        Opcode::Data(_) => self.begin_message(now, header, payload)?,
+                        opcode => return control_item(opcode, payload).map(Some),
                     }
                     continue;
                 }
@@ -96,7 +105,7 @@ impl Decoder {
                 self.partial = Some(Box::new(Partial::new(now)));
             }
             let partial = self.partial.as_mut().expect("made above, or there before");
-            match partial.advance(limits, input)? {
+            match partial.advance(limits, compression, input)? {
                 Step::NeedMore => return Ok(None),
                 Step::FrameDone => {}
                 Step::Finished(opcode) => {
@@ -105,7 +114,7 @@ impl Decoder {
                 }
             }
         }
-        self.partial.as_ref().expect("an item was just finished in it").item().map(Some)
+        self.partial.as_ref().expect("an item was just finished in it").item(limits, inflater).map(Some)
     }
 
     /// Since when something unfinished waits for its rest.
@@ -113,31 +122,13 @@ impl Decoder {
         self.partial.as_ref().map(|partial| partial.since)
     }
 
-    /// An item from a frame that lies whole in the input; `None` for a first fragment.
-    fn whole_item<'a>(
-        &mut self,
-        now: Time,
-        header: FrameHeader,
-        payload: &'a [u8],
-    ) -> Result<Option<Item<'a>>, ProtocolError> {
-        match header.opcode {
-            Opcode::Data(kind) if header.is_final => {
-                if kind == Kind::Text && simdutf8::basic::from_utf8(payload).is_err() {
-                    return Err(ProtocolError::InvalidUtf8);
-                }
-                Ok(Some(Item::Message { kind, payload }))
-            }
-            Opcode::Data(kind) => {
-                let mut assembly = Assembly::new(kind);
-                assembly.frames = 1;
-                assembly.append(payload)?;
-                let mut partial = Partial::new(now);
-                partial.message = Some(assembly);
-                self.partial = Some(Box::new(partial));
-                Ok(None)
-            }
-            opcode => control_item(opcode, payload).map(Some),
-        }
+    /// Keeps a first fragment that lies whole in the input.
+    fn begin_message(&mut self, now: Time, header: FrameHeader, payload: &[u8]) -> Result<(), ProtocolError> {
+        let mut partial = Partial::new(now);
+        let message = partial.begin_frame(header).expect("a data frame begins a message");
+        message.append(payload)?;
+        self.partial = Some(Box::new(partial));
+        Ok(())
     }
 
     fn drop_handed_out(&mut self) {
@@ -164,14 +155,19 @@ impl Partial {
     }
 
     /// Uses some input: the rest of a header, then what there is of its payload.
-    fn advance(&mut self, limits: &Limits, input: &mut &mut [u8]) -> Result<Step, ProtocolError> {
+    fn advance(
+        &mut self,
+        limits: &Limits,
+        compression: bool,
+        input: &mut &mut [u8],
+    ) -> Result<Step, ProtocolError> {
         let mut frame = match self.frame {
             Some(frame) => frame,
-            None => match self.take_header(input)? {
+            None => match self.take_header(compression, input)? {
                 None => return Ok(Step::NeedMore),
                 Some(header) => {
                     check_header(limits, header, self.message.as_ref())?;
-                    self.begin_frame(header.opcode);
+                    self.begin_frame(header);
                     Frame { header, received: 0 }
                 }
             },
@@ -204,12 +200,18 @@ impl Partial {
     }
 
     /// Collects a header byte by byte, so that a wrong one fails where it stands.
-    fn take_header(&mut self, input: &mut &mut [u8]) -> Result<Option<FrameHeader>, ProtocolError> {
+    fn take_header(
+        &mut self,
+        compression: bool,
+        input: &mut &mut [u8],
+    ) -> Result<Option<FrameHeader>, ProtocolError> {
         while let Some((&mut byte, rest)) = std::mem::take(input).split_first_mut() {
             *input = rest;
             self.header[self.header_bytes] = byte;
             self.header_bytes += 1;
-            if let Some((header, length)) = FrameHeader::parse(&self.header[..self.header_bytes])? {
+            if let Some((header, length)) =
+                FrameHeader::parse(&self.header[..self.header_bytes], compression)?
+            {
                 assert_eq!(length, self.header_bytes, "a header ends at its last byte");
                 self.header_bytes = 0;
                 return Ok(Some(header));
@@ -218,31 +220,58 @@ impl Partial {
         Ok(None)
     }
 
-    fn begin_frame(&mut self, opcode: Opcode) {
-        if let Opcode::Data(kind) = opcode {
-            self.message = Some(Assembly::new(kind));
+    /// Counts a frame to its message; the message, unless it is a control frame.
+    fn begin_frame(&mut self, header: FrameHeader) -> Option<&mut Assembly> {
+        if let Opcode::Data(kind) = header.opcode {
+            self.message = Some(Assembly::new(kind, header.is_compressed));
         }
-        if let (false, Some(message)) = (opcode.is_control(), &mut self.message) {
-            message.frames += 1;
-        }
+        let message = self.message.as_mut().filter(|_| !header.opcode.is_control())?;
+        message.frames += 1;
+        Some(message)
     }
 
     /// The item that `handed_out` names.
-    fn item(&self) -> Result<Item<'_>, ProtocolError> {
+    fn item<'a>(
+        &'a self,
+        limits: &Limits,
+        inflater: Option<&'a mut Inflater>,
+    ) -> Result<Item<'a>, ProtocolError> {
         match (self.handed_out, &self.message) {
             (Some(opcode), _) if opcode.is_control() => control_item(opcode, &self.control),
+            (Some(_), Some(message)) if message.is_compressed => {
+                message_item(limits, message.kind, &message.bytes, inflater)
+            }
+            // Its text was checked as it came.
             (Some(_), Some(message)) => Ok(Item::Message { kind: message.kind, payload: &message.bytes }),
             _ => unreachable!("a data frame has begun a message"),
         }
     }
 }
 
+/// A message whose payload lies in one piece, inflated if there is an inflater.
+fn message_item<'a>(
+    limits: &Limits,
+    kind: Kind,
+    payload: &'a [u8],
+    inflater: Option<&'a mut Inflater>,
+) -> Result<Item<'a>, ProtocolError> {
+    let payload = match inflater {
+        Some(inflater) => inflater.inflate(payload, limits.message_bytes_max)?,
+        None => payload,
+    };
+    if kind == Kind::Text && simdutf8::basic::from_utf8(payload).is_err() {
+        return Err(ProtocolError::InvalidUtf8);
+    }
+    Ok(Item::Message { kind, payload })
+}
+
 /// Splits a frame off the front of the input and unmasks it, if all of it is there.
 fn take_whole_frame<'a>(
     limits: &Limits,
+    compression: bool,
     input: &mut &'a mut [u8],
 ) -> Result<Option<(FrameHeader, &'a [u8])>, ProtocolError> {
-    let Some((header, header_bytes)) = FrameHeader::parse(input)? else { return Ok(None) };
+    let Some((header, header_bytes)) = FrameHeader::parse(input, compression)? else { return Ok(None) };
     check_header(limits, header, None)?;
     let there = (input.len() - header_bytes) as u64;
     if header.payload_bytes > there {
@@ -273,7 +302,10 @@ fn check_header(
     if frames >= limits.fragments_max {
         return Err(ProtocolError::TooManyFragments);
     }
-    let allowed = limits.message_bytes_max.saturating_sub(bytes) as u64;
+    // Deflate makes what it cannot shorten a little longer; what comes out is measured again.
+    let is_compressed = header.is_compressed || message.is_some_and(|message| message.is_compressed);
+    let slack = if is_compressed { limits.message_bytes_max / 8 + 64 } else { 0 };
+    let allowed = (limits.message_bytes_max + slack).saturating_sub(bytes) as u64;
     if header.payload_bytes > allowed { Err(ProtocolError::MessageTooBig) } else { Ok(()) }
 }
 
@@ -316,7 +348,7 @@ mod tests {
         for piece in bytes.to_vec().chunks_mut(chunk) {
             let mut input = piece;
             loop {
-                match decoder.decode(Time::default(), &LIMITS, &mut input) {
+                match decoder.decode(Time::default(), &LIMITS, None, &mut input) {
                     Ok(None) => break,
                     Ok(Some(item)) => out.push(format!("{item:?}")),
                     Err(error) => {
@@ -402,12 +434,12 @@ mod tests {
     fn too_big_is_said_at_the_header_and_bad_text_at_its_byte() {
         let mut decoder = Decoder::default();
         let mut header = frame(0x82, &[0; 301])[..8].to_vec();
-        let result = decoder.decode(Time::default(), &LIMITS, &mut header.as_mut_slice());
+        let result = decoder.decode(Time::default(), &LIMITS, None, &mut header.as_mut_slice());
         assert_eq!(result, Err(ProtocolError::MessageTooBig));
 
         let mut decoder = Decoder::default();
         let mut start = frame(0x81, b"ab\xFFcdef")[..9].to_vec();
-        let result = decoder.decode(Time::default(), &LIMITS, &mut start.as_mut_slice());
+        let result = decoder.decode(Time::default(), &LIMITS, None, &mut start.as_mut_slice());
         assert_eq!(result, Err(ProtocolError::InvalidUtf8));
     }
 
@@ -417,11 +449,11 @@ mod tests {
         let mut bytes = [frame(0x01, b"a"), frame(0x80, b"b")].concat();
         let mut input = bytes.as_mut_slice();
         let start = Time::from_millis(7);
-        assert!(matches!(decoder.decode(start, &LIMITS, &mut input), Ok(Some(_))));
-        assert!(matches!(decoder.decode(start, &LIMITS, &mut input), Ok(None)));
+        assert!(matches!(decoder.decode(start, &LIMITS, None, &mut input), Ok(Some(_))));
+        assert!(matches!(decoder.decode(start, &LIMITS, None, &mut input), Ok(None)));
         assert_eq!(decoder.unfinished_since(), None);
         let mut bytes = [0x81];
-        assert!(matches!(decoder.decode(start, &LIMITS, &mut bytes.as_mut_slice()), Ok(None)));
+        assert!(matches!(decoder.decode(start, &LIMITS, None, &mut bytes.as_mut_slice()), Ok(None)));
         assert_eq!(decoder.unfinished_since(), Some(start));
         assert_eq!(size_of::<Decoder>(), 8);
     }

@@ -59,6 +59,8 @@ impl Opcode {
 pub struct FrameHeader {
     /// Whether this frame is the last of its message.
     pub is_final: bool,
+    /// Whether the message that begins here is compressed: RSV1 (RFC 7692 §6).
+    pub is_compressed: bool,
     /// What the frame is for.
     pub opcode: Opcode,
     /// The key that the payload is masked with.
@@ -72,13 +74,17 @@ impl FrameHeader {
     /// needed, and so far none is wrong.
     ///
     /// # Errors
-    /// Each rule is checked as soon as its byte is there.
-    pub fn parse(bytes: &[u8]) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
+    /// Each rule is checked as soon as its byte is there. RSV1 is allowed on the first frame of a
+    /// message if compression was agreed on.
+    pub fn parse(bytes: &[u8], compression: bool) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
         let Some(&first) = bytes.first() else { return Ok(None) };
-        if first & 0x70 != 0 {
+        let opcode = Opcode::from_bits(first & 0x0F).ok_or(ProtocolError::ReservedOpcode);
+        let is_compressed = first & 0x40 != 0;
+        let may_be_compressed = compression && matches!(opcode, Ok(Opcode::Data(_)));
+        if first & 0x30 != 0 || is_compressed && !may_be_compressed {
             return Err(ProtocolError::ReservedBits);
         }
-        let opcode = Opcode::from_bits(first & 0x0F).ok_or(ProtocolError::ReservedOpcode)?;
+        let opcode = opcode?;
         let is_final = first & 0x80 != 0;
         if opcode.is_control() && !is_final {
             return Err(ProtocolError::FragmentedControl);
@@ -120,13 +126,20 @@ impl FrameHeader {
         let Some(mask) = bytes.get(2 + length_bytes..).and_then(<[u8]>::first_chunk::<4>) else {
             return Ok(None);
         };
-        Ok(Some((FrameHeader { is_final, opcode, mask: *mask, payload_bytes }, 6 + length_bytes)))
+        Ok(Some((
+            FrameHeader { is_final, is_compressed, opcode, mask: *mask, payload_bytes },
+            6 + length_bytes,
+        )))
     }
 }
 
 /// Appends the header of a whole, unmasked frame: what a server sends (RFC 6455 §5.1).
 pub(super) fn encode_header(opcode: Opcode, payload_bytes: usize, out: &mut Vec<u8>) {
-    let first = 0x80 | opcode.bits();
+    push_header(0x80 | opcode.bits(), payload_bytes, out);
+}
+
+/// Appends the header of a whole, unmasked frame with this first byte.
+pub(super) fn push_header(first: u8, payload_bytes: usize, out: &mut Vec<u8>) {
     if let Ok(short @ 0..=125) = u8::try_from(payload_bytes) {
         out.extend_from_slice(&[first, short]);
     } else if let Ok(medium) = u16::try_from(payload_bytes) {
@@ -138,19 +151,22 @@ pub(super) fn encode_header(opcode: Opcode, payload_bytes: usize, out: &mut Vec<
     }
 }
 
-/// The length of the frame that starts with these bytes, and whether it is a message. Only for
-/// frames of our own, which are whole and unmasked.
-pub(super) fn own_frame(bytes: &[u8]) -> (usize, bool) {
-    let is_message = bytes[0] & 0x08 == 0;
+/// The lengths of header and payload of the frame that starts with these bytes. Only for frames of
+/// our own, which are whole and unmasked.
+pub(super) fn own_frame(bytes: &[u8]) -> (usize, usize) {
     let number = |range: std::ops::Range<usize>| {
         bytes[range].iter().fold(0_usize, |length, &byte| length << 8 | usize::from(byte))
     };
-    let length = match bytes[1] {
-        126 => 4 + number(2..4),
-        127 => 10 + number(2..10),
-        short => 2 + usize::from(short),
-    };
-    (length, is_message)
+    match bytes[1] {
+        126 => (4, number(2..4)),
+        127 => (10, number(2..10)),
+        short => (2, usize::from(short)),
+    }
+}
+
+/// Whether the frame of our own that starts with this byte is a message.
+pub(super) fn is_message(first: u8) -> bool {
+    first & 0x08 == 0
 }
 
 #[cfg(test)]
@@ -160,7 +176,7 @@ mod tests {
     const MASK: [u8; 4] = [1, 2, 3, 4];
 
     fn header(start: &[u8]) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
-        FrameHeader::parse(&[start, &MASK].concat())
+        FrameHeader::parse(&[start, &MASK].concat(), false)
     }
 
     #[test]
@@ -173,12 +189,13 @@ mod tests {
             (&[0x82, 0xFF, 0, 0, 0, 0, 0, 1, 0, 0], 65_536),
             (&[0x82, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF], u64::MAX >> 1),
         ] {
+            let opcode = Opcode::Data(Kind::Binary);
             let wanted =
-                FrameHeader { is_final: true, opcode: Opcode::Data(Kind::Binary), mask: MASK, payload_bytes };
+                FrameHeader { is_final: true, is_compressed: false, opcode, mask: MASK, payload_bytes };
             assert_eq!(header(start), Ok(Some((wanted, start.len() + 4))));
             let whole = [start, &MASK].concat();
             for cut in 0..whole.len() {
-                assert_eq!(FrameHeader::parse(&whole[..cut]), Ok(None), "the first {cut} of {whole:?}");
+                assert_eq!(FrameHeader::parse(&whole[..cut], true), Ok(None), "the first {cut} of {whole:?}");
             }
         }
     }
@@ -199,8 +216,29 @@ mod tests {
             (&[0x81, 0xFF, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF], ProtocolError::LengthNotMinimal),
             (&[0x81, 0xFF, 0x80], ProtocolError::LengthTopBit),
         ] {
-            assert_eq!(FrameHeader::parse(bytes), Err(wanted), "{bytes:?}");
-            assert_eq!(FrameHeader::parse(&bytes[..bytes.len() - 1]), Ok(None), "one byte less of {bytes:?}");
+            assert_eq!(FrameHeader::parse(bytes, false), Err(wanted), "{bytes:?}");
+            assert_eq!(
+                FrameHeader::parse(&bytes[..bytes.len() - 1], false),
+                Ok(None),
+                "one byte less of {bytes:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn rsv1_marks_the_first_frame_of_a_compressed_message_and_nothing_else() {
+        for (first, allowed) in [
+            (0xC1, true),
+            (0x42, true),
+            (0xC0, false),
+            (0xC9, false),
+            (0xC8, false),
+            (0xE1, false),
+            (0xC3, false),
+        ] {
+            let parsed = FrameHeader::parse(&[first, 0x80, 0, 0, 0, 0], true);
+            let wanted = if allowed { Ok(true) } else { Err(ProtocolError::ReservedBits) };
+            assert_eq!(parsed.map(|header| header.expect("whole").0.is_compressed), wanted, "{first:x}");
         }
     }
 
@@ -212,10 +250,14 @@ mod tests {
             let mut out = Vec::new();
             encode_header(Opcode::Data(Kind::Text), payload_bytes, &mut out);
             assert_eq!(out.len(), header_bytes, "{payload_bytes}");
-            assert_eq!(own_frame(&out), (header_bytes + payload_bytes, true));
+            assert_eq!(own_frame(&out), (header_bytes, payload_bytes));
         }
         let mut pong = Vec::new();
         encode_header(Opcode::Pong, 3, &mut pong);
-        assert_eq!((pong.as_slice(), own_frame(&pong)), ([0x8A, 3].as_slice(), (5, false)));
+        assert_eq!((pong.as_slice(), own_frame(&pong)), ([0x8A, 3].as_slice(), (2, 3)));
+        assert_eq!(
+            [0x81, 0x82, 0xC1, 0x8A, 0x89, 0x88].map(is_message),
+            [true, true, true, false, false, false]
+        );
     }
 }

@@ -4,7 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest as _, Sha1};
 
-use crate::http::{Refusal, Request, Response};
+use super::deflate::{self, Agreement};
+use crate::http::{Refusal, Request, Response, is_token};
 
 /// RFC 6455 §1.3: what makes an accept key a WebSocket's.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -14,19 +15,28 @@ const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 pub struct Acceptance {
     accept_key: String,
     subprotocol: Option<&'static str>,
+    compression: Option<Agreement>,
 }
 
 impl Acceptance {
-    /// The response that opens the WebSocket. It names no extension: none is agreed.
+    /// How messages may be compressed, if they may.
+    pub fn compression(&self) -> Option<Agreement> {
+        self.compression
+    }
+
+    /// The response that opens the WebSocket.
     pub fn response(self) -> Response {
-        let response = Response::new(101)
+        let mut response = Response::new(101)
             .with_header("Upgrade", "websocket")
             .with_header("Connection", "Upgrade")
             .with_header("Sec-WebSocket-Accept", self.accept_key);
-        match self.subprotocol {
-            Some(subprotocol) => response.with_header("Sec-WebSocket-Protocol", subprotocol),
-            None => response,
+        if let Some(subprotocol) = self.subprotocol {
+            response = response.with_header("Sec-WebSocket-Protocol", subprotocol);
         }
+        if let Some(agreement) = self.compression {
+            response = response.with_header("Sec-WebSocket-Extensions", agreement.element());
+        }
+        response
     }
 }
 
@@ -41,11 +51,16 @@ pub fn is_broken(request: &Request<'_>) -> bool {
     !is_wanted(request) && request.all("Sec-WebSocket-Key").next().is_some()
 }
 
-/// Checks a handshake and chooses the first subprotocol of the client's list that is `known`.
+/// Checks a handshake, chooses the first subprotocol of the client's list that is `known`, and agrees
+/// on compression if it `compresses` and the client offers it.
 ///
 /// # Errors
 /// What RFC 6455 §4.2.1 demands and is not there, as a refusal that names it.
-pub fn accept(request: &Request<'_>, known: &[&'static str]) -> Result<Acceptance, Refusal> {
+pub fn accept(
+    request: &Request<'_>,
+    known: &[&'static str],
+    compresses: bool,
+) -> Result<Acceptance, Refusal> {
     if request.is_head {
         return Err(Refusal::MethodNotAllowed);
     }
@@ -67,7 +82,10 @@ pub fn accept(request: &Request<'_>, known: &[&'static str]) -> Result<Acceptanc
     if !STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16) {
         return Err(Refusal::Malformed("Sec-WebSocket-Key must be 16 bytes in base64"));
     }
-    Ok(Acceptance { accept_key: accept_key(key), subprotocol: choose_subprotocol(request, known)? })
+    // Read even if nothing is to be agreed on: a malformed header is refused either way.
+    let compression = deflate::negotiate(request)?.filter(|_| compresses);
+    let subprotocol = choose_subprotocol(request, known)?;
+    Ok(Acceptance { accept_key: accept_key(key), subprotocol, compression })
 }
 
 /// The proof that the server read the handshake (RFC 6455 §4.2.2, step 5.4).
@@ -91,11 +109,6 @@ fn choose_subprotocol(
     Ok(chosen)
 }
 
-/// The characters of a token (RFC 9110 §5.6.2).
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,7 +121,7 @@ mod tests {
         let head = format!("{head}\r\n");
         let request = Request::parse(head.as_bytes()).expect("a well-formed request");
         assert!(is_wanted(&request), "{head}");
-        accept(&request, &["chat", "other"])
+        accept(&request, &["chat", "other"], true)
             .map(|acceptance| String::from_utf8(acceptance.response().encode(None, true)).expect("ASCII"))
     }
 

@@ -16,6 +16,8 @@ pub enum Kind {
 #[derive(Debug)]
 pub(super) struct Assembly {
     pub(super) kind: Kind,
+    /// The bytes are deflated: what they say is known only at the end.
+    pub(super) is_compressed: bool,
     pub(super) bytes: Vec<u8>,
     /// Frames that have begun, empty ones included: they cost too.
     pub(super) frames: u32,
@@ -23,13 +25,13 @@ pub(super) struct Assembly {
 }
 
 impl Assembly {
-    pub(super) fn new(kind: Kind) -> Assembly {
-        Assembly { kind, bytes: Vec::new(), frames: 0, utf8: Utf8Stream::default() }
+    pub(super) fn new(kind: Kind, is_compressed: bool) -> Assembly {
+        Assembly { kind, is_compressed, bytes: Vec::new(), frames: 0, utf8: Utf8Stream::default() }
     }
 
     /// Adds unmasked bytes; text fails at its first bad byte.
     pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), ProtocolError> {
-        if self.kind == Kind::Text {
+        if self.kind == Kind::Text && !self.is_compressed {
             self.utf8.push(bytes)?;
         }
         self.bytes.extend_from_slice(bytes);
@@ -84,7 +86,7 @@ mod tests {
     /// The index of the byte at which a check fails, fed byte by byte; the length if it fails only
     /// at the end; `None` if it passes.
     fn fails_at(bytes: &[u8]) -> Option<usize> {
-        let mut assembly = Assembly::new(Kind::Text);
+        let mut assembly = Assembly::new(Kind::Text, false);
         for (index, byte) in bytes.iter().enumerate() {
             if assembly.append(&[*byte]).is_err() {
                 return Some(index);
@@ -124,7 +126,7 @@ mod tests {
         for text in texts {
             for first in 0..=text.len() {
                 for second in first..=text.len() {
-                    let mut assembly = Assembly::new(Kind::Text);
+                    let mut assembly = Assembly::new(Kind::Text, false);
                     let split = assembly
                         .append(&text[..first])
                         .and_then(|()| assembly.append(&text[first..second]))
@@ -142,7 +144,7 @@ mod tests {
 
     #[test]
     fn binary_is_not_checked() {
-        let mut assembly = Assembly::new(Kind::Binary);
+        let mut assembly = Assembly::new(Kind::Binary, false);
         assert_eq!(assembly.append(b"\xFF").and_then(|()| assembly.finish()), Ok(()));
     }
 }

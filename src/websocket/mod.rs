@@ -1,9 +1,11 @@
 //! RFC 6455 without its I/O: frames, messages, the handshake and close codes, as pure functions
-//! and small state machines. Extensions are refused, so RSV bits must be zero.
+//! and small state machines; and permessage-deflate (RFC 7692).
 
 mod batch;
 mod close;
 mod decoder;
+mod deflate;
+mod encodings;
 mod frame;
 pub mod handshake;
 mod mask;
@@ -12,5 +14,7 @@ mod message;
 pub use batch::{Batch, BatchBuilder};
 pub use close::{CloseCode, CloseFrame, ProtocolError, REASON_BYTES_MAX};
 pub use decoder::{Decoder, Item, Limits};
+pub use deflate::{Agreement, Deflater, Inflater};
+pub use encodings::{Encoding, Encodings};
 pub use frame::{CONTROL_PAYLOAD_BYTES_MAX, FrameHeader, Opcode};
 pub use message::Kind;

@@ -21,6 +21,7 @@ const LIMITS: Limits = Limits {
         outbox_bytes_max: 1 << 20,
     },
     clients_max: 8,
+    compress_bytes_min: 128,
     drain_timeout: Duration::from_secs(8),
 };
 
@@ -84,7 +85,7 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn connect() -> Peer {
-        let site = Site::new(vec!["localhost".to_owned()], vec!["https://friend.example".to_owned()]);
+        let site = Site::new(vec!["localhost".to_owned()], vec!["https://friend.example".to_owned()], true);
         let mut server = Server::new(LIMITS, site, jiff::tz::TimeZone::UTC);
         let wire = Rc::new(RefCell::new(Wire::default()));
         let token = server.next_token();
@@ -173,7 +174,8 @@ pub(crate) fn split_frames(bytes: &[u8]) -> (Vec<Vec<u8>>, Option<Vec<u8>>) {
         let frame = &rest[..header + length];
         match frame[0] {
             0x8A => pongs.push(frame.to_vec()),
-            0x81 | 0x82 => messages.push(frame.to_vec()),
+            // 0xC1 and 0xC2: compressed (RFC 7692 §6).
+            0x81 | 0x82 | 0xC1 | 0xC2 => messages.push(frame.to_vec()),
             0x88 => close = Some(frame[header..].to_vec()),
             first => panic!("a first byte of {first:#x}"),
         }

@@ -70,6 +70,8 @@ pub(crate) struct Client {
     pub(crate) typical_bytes: usize,
     /// Sends its first messages before the handshake is answered.
     pub(crate) is_hasty: bool,
+    /// Offers permessage-deflate, with this window for the server if there is one.
+    pub(crate) compression: Option<Option<u8>>,
     /// Between two messages, at most so many milliseconds.
     pub(crate) pause: usize,
     pub(crate) next_at: u64,
@@ -105,6 +107,7 @@ impl Client {
             window: 1 << 20,
             typical_bytes: 40,
             is_hasty: false,
+            compression: None,
             pause: 6,
             next_at: 0,
             messages_left: 0,
@@ -247,12 +250,14 @@ impl Client {
         self.stage = Stage::Speaking;
         let query = self.name.as_ref().map_or(String::new(), |name| format!("?name={name}"));
         let request = match &self.wish {
-            Wish::Room(name) => speech::handshake(&format!("/{name}{query}")),
-            Wish::Topic { name, hears_self: true } => speech::handshake(&format!("/broadcast/{name}")),
-            Wish::Topic { name, hears_self: false } => {
-                speech::handshake(&format!("/broadcast/{name}?self=0"))
+            Wish::Room(name) => speech::offer(&format!("/{name}{query}"), self.compression),
+            Wish::Topic { name, hears_self: true } => {
+                speech::offer(&format!("/broadcast/{name}"), self.compression)
             }
-            Wish::Echo => speech::handshake("/echo"),
+            Wish::Topic { name, hears_self: false } => {
+                speech::offer(&format!("/broadcast/{name}?self=0"), self.compression)
+            }
+            Wish::Echo => speech::offer("/echo", self.compression),
             Wish::Request(request, _) => request.as_bytes().to_vec(),
         };
         self.outgoing.extend(request);
@@ -344,7 +349,9 @@ impl Client {
             message.payload.clear();
         }
         let mut pings = Vec::new();
-        self.outgoing.extend(speech::frames(random, &message, &mut pings));
+        // Before the answer nobody knows whether compression is agreed on.
+        let compresses = self.compression.is_some() && self.is_open && random.chance(60);
+        self.outgoing.extend(speech::frames(random, &message, compresses, &mut pings));
         self.pings.extend(pings);
         self.sent.push(message);
     }

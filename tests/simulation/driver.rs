@@ -24,6 +24,7 @@ pub(crate) const LIMITS: Limits = Limits {
         outbox_bytes_max: 1 << 20,
     },
     clients_max: 1_000,
+    compress_bytes_min: 128,
     drain_timeout: Duration::from_secs(8),
 };
 
@@ -47,7 +48,7 @@ pub(crate) struct Driver {
 
 impl Driver {
     pub(crate) fn new(limits: Limits, random: Random, weather: Weather) -> Driver {
-        let site = Site::new(vec!["localhost".to_owned()], Vec::new());
+        let site = Site::new(vec!["localhost".to_owned()], Vec::new(), true);
         Driver {
             server: Server::new(limits, site, jiff::tz::TimeZone::UTC),
             network: Rc::new(RefCell::new(Network::new(random, weather))),

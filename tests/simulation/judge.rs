@@ -36,6 +36,8 @@ pub(crate) struct Judge {
     bytes: Vec<u8>,
     used: usize,
     stage: Stage,
+    /// The server has agreed to permessage-deflate.
+    compression: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,6 +110,10 @@ impl Judge {
             // The key that the clients send is the sample of RFC 6455 §1.3.
             assert!(head.contains("\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{head}");
             self.stage = Stage::Frames;
+            self.compression = head.contains(
+                "\r\nSec-WebSocket-Extensions: permessage-deflate; \
+                server_no_context_takeover; client_no_context_takeover",
+            );
             return Some(Heard::Opened);
         }
         let length = head.split_once("\r\nContent-Length: ").expect("a length").1;
@@ -119,7 +125,9 @@ impl Judge {
     fn frame(&mut self) -> Option<Heard> {
         let rest = &self.bytes[self.used..];
         let (&first, &second) = (rest.first()?, rest.get(1)?);
-        assert_eq!(first & 0x70, 0, "§5.2: no reserved bit was agreed: {first:#x}");
+        let is_compressed = first & 0x40 != 0;
+        assert!(!is_compressed || self.compression, "§5.2: no compression was agreed: {first:#x}");
+        assert_eq!(first & 0x30, 0, "§5.2: no reserved bit was agreed: {first:#x}");
         assert_eq!(first & 0x80, 0x80, "one message is one frame: {first:#x}");
         assert_eq!(second & 0x80, 0, "§5.1: a server does not mask: {second:#x}");
         let opcode = first & 0x0F;
@@ -135,8 +143,12 @@ impl Judge {
         };
         assert!(length >= least, "§5.2: the shortest length: {length}");
         assert!(opcode < 8 || length <= 125, "§5.5: a control frame of {length} bytes");
-        let payload = rest.get(start..start + length)?.to_vec();
+        assert!(opcode < 8 || !is_compressed, "RFC 7692 §6.1: a control frame is not compressed");
+        let mut payload = rest.get(start..start + length)?.to_vec();
         self.used += start + length;
+        if is_compressed {
+            payload = inflated(payload);
+        }
         Some(match opcode {
             1 => {
                 assert!(std::str::from_utf8(&payload).is_ok(), "§8.1: {payload:x?}");
@@ -152,6 +164,16 @@ impl Judge {
             _ => panic!("§5.2: opcode {opcode}"),
         })
     }
+}
+
+/// A message is inflated on its own: the server keeps no context.
+fn inflated(mut packed: Vec<u8>) -> Vec<u8> {
+    packed.extend([0, 0, 0xFF, 0xFF]);
+    let mut out = Vec::with_capacity(1 << 17);
+    let mut stream = flate2::Decompress::new(false);
+    stream.decompress_vec(&packed, &mut out, flate2::FlushDecompress::Sync).expect("RFC 7692 §7.2.2");
+    assert!(out.len() > packed.len() - 4, "what does not become shorter is not compressed");
+    out
 }
 
 fn closed(payload: &[u8]) -> Heard {

@@ -29,6 +29,19 @@ pub(crate) fn handshake(target: &str) -> Vec<u8> {
     .into_bytes()
 }
 
+/// The same, offering permessage-deflate (RFC 7692).
+pub(crate) fn offer(target: &str, compression: Option<Option<u8>>) -> Vec<u8> {
+    let line = match compression {
+        None => return handshake(target),
+        Some(None) => "permessage-deflate; client_max_window_bits".to_owned(),
+        Some(Some(bits)) => format!("permessage-deflate; server_max_window_bits={bits}"),
+    };
+    let mut request = handshake(target);
+    request.truncate(request.len() - 2);
+    request.extend(format!("Sec-WebSocket-Extensions: {line}\r\n\r\n").bytes());
+    request
+}
+
 /// One frame, with a mask of its own.
 pub(crate) fn frame(random: &mut Random, first: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![first];
@@ -50,10 +63,20 @@ pub(crate) fn frame(random: &mut Random, first: u8, payload: &[u8]) -> Vec<u8> {
 
 /// The frames of a message: one, or fragments with pings and pongs in between. Pings are noted in
 /// the order in which they are sent.
-pub(crate) fn frames(random: &mut Random, message: &Message, pings: &mut Vec<Vec<u8>>) -> Vec<u8> {
+pub(crate) fn frames(
+    random: &mut Random,
+    message: &Message,
+    compresses: bool,
+    pings: &mut Vec<Vec<u8>>,
+) -> Vec<u8> {
     let pieces = if random.chance(60) { 1 } else { random.between(2, 5) };
     let mut first = if message.is_text { 0x01 } else { 0x02 };
-    let mut rest = message.payload.as_slice();
+    let mut packed = message.payload.clone();
+    if compresses {
+        first |= 0x40;
+        packed = deflated(&message.payload);
+    }
+    let mut rest = packed.as_slice();
     let mut bytes = Vec::new();
     for piece in 0..pieces {
         let is_last = piece + 1 == pieces;
@@ -71,6 +94,14 @@ pub(crate) fn frames(random: &mut Random, message: &Message, pings: &mut Vec<Vec
         }
     }
     bytes
+}
+
+fn deflated(payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(payload.len() + 1024);
+    let mut stream = flate2::Compress::new(flate2::Compression::fast(), false);
+    stream.compress_vec(payload, &mut out, flate2::FlushCompress::Sync).expect("there is room");
+    out.truncate(out.len() - 4);
+    out
 }
 
 /// The `count`th message of a client: its first letters say so, the rest is chance.

@@ -67,6 +67,7 @@ impl World {
         let places = random.between(1, 3);
         let mut clients: Vec<Client> = (0..count).map(|number| client(&mut random, number, places)).collect();
         let mut weather = weather;
+        limits.compress_bytes_min = *random.pick(&[1, 30, 128]);
         if random.chance(15) {
             limits.connection.outbox_bytes_max = random.between(500, 8_000);
             weather.short_writes = false;
@@ -298,6 +299,10 @@ fn client(random: &mut Random, number: usize, places: usize) -> Client {
         Pace::Late(_) | Pace::Never => random.between(1, 1_000),
         Pace::Eager | Pace::Dribble => *random.pick(&[300, 4_000, 1 << 20]),
     };
+    if !matches!(client.ending, Ending::Violate(_)) && random.chance(40) {
+        client.compression =
+            Some(random.chance(50).then(|| u8::try_from(random.between(8, 15)).expect("small")));
+    }
     client.is_hasty = random.chance(30);
     client.next_at = random.below(40) as u64;
     client.messages_left = random.below(12);

@@ -4,7 +4,7 @@ use super::*;
 
 fn site() -> Site {
     let hosts = vec!["localhost".to_owned(), "chat.example".to_owned()];
-    Site::new(hosts, vec!["https://friend.example".to_owned()])
+    Site::new(hosts, vec!["https://friend.example".to_owned()], true)
 }
 
 /// The answer as text: a status, or what a WebSocket is opened for.
@@ -13,8 +13,8 @@ fn answer(target: &str, lines: &str) -> String {
     let head = format!("GET {target} HTTP/1.1\r\n{host}{lines}\r\n");
     match site().answer(head.as_bytes(), true) {
         Ok(Answer::Respond(response, _)) => response.status().to_string(),
-        Ok(Answer::Open(_, Purpose::Echo)) => "echo".to_owned(),
-        Ok(Answer::Open(_, Purpose::Attend { place, name, hears_self })) => {
+        Ok(Answer::Open(_, Purpose::Echo, _)) => "echo".to_owned(),
+        Ok(Answer::Open(_, Purpose::Attend { place, name, hears_self }, _)) => {
             format!("{place:?} {} {hears_self}", name.unwrap_or_default())
         }
         Err(refusal) => refusal.status().to_string(),
