@@ -391,7 +391,8 @@ mod tests {
     #[test]
     fn no_message_refers_farther_back_than_its_window() {
         // Repeats itself at every distance that a window could hold.
-        let text: Vec<u8> = (0..40_000_u32).map(|index| (index * index >> 7) as u8 & 0x1F).collect();
+        let text: Vec<u8> =
+            (0..40_000_u32).map(|index| ((index * index) >> 7).to_le_bytes()[0] & 0x1F).collect();
         let payload = [text.as_slice(), &text].concat();
         let mut deflater = Deflater::new(1);
         for bits in 9..=15 {
