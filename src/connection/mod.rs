@@ -344,6 +344,11 @@ impl Connection {
                 *stage = Stage::Finished;
                 Ok(false)
             }
+            State::Closing { stage: Stage::AwaitingClose, until } => {
+                // Our close frame has left; from here the peer has the usual time.
+                *until = (*until).min(now + CLOSE_TIMEOUT);
+                Ok(false)
+            }
             _ => Ok(false),
         }
     }

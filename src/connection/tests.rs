@@ -167,6 +167,17 @@ fn a_close_of_ours_waits_five_seconds_for_the_peer_s() {
 }
 
 #[test]
+fn a_slow_goodbye_has_longer_but_only_until_the_close_frame_has_left() {
+    let mut peer = Peer::open();
+    peer.connection.close(at(9_000), CloseFrame::new(CloseCode::GOING_AWAY, ""));
+    assert_eq!(peer.connection.deadline(), at(9_000));
+    peer.flush(1_000);
+    assert_eq!(peer.connection.deadline(), at(6_000));
+    peer.flush(2_000);
+    assert_eq!(peer.connection.deadline(), at(6_000));
+}
+
+#[test]
 fn after_both_close_frames_the_server_closes() {
     let mut peer = Peer::open();
     assert_eq!(peer.receive(100, b"\x88\x80\0\0\0\0").len(), 1);

@@ -47,6 +47,22 @@ fn who_does_not_read_is_cut_when_the_queue_is_over_its_limit_and_nobody_else_is(
     assert_eq!(bench.driver.server.client_count(), 2);
 }
 
+/// A cut is found out while writing, when the turn has nothing more to say. The others hear of it all
+/// the same, though nothing else happens.
+#[test]
+fn a_leave_that_is_found_out_while_writing_is_told_at_once() {
+    let mut limits = LIMITS;
+    limits.connection.outbox_bytes_max = 500;
+    let mut bench = Bench::with_limits(limits);
+    let sleeper = bench.open("/");
+    let witness = bench.open("/");
+    bench.set_window(sleeper, 1);
+    bench.send_frame(witness, 0x82, &[b'x'; 600]);
+    let heard = messages(&bench.hear(witness));
+    assert_eq!(heard.len(), 2, "his own message, then the leave: {heard:?}");
+    assert!(heard[1].ends_with("say: 10.1.0.0 Logout"), "{heard:?}");
+}
+
 /// A queue exactly as long as the limit is allowed.
 #[test]
 fn the_limit_of_the_queue_itself_is_allowed() {
