@@ -1,0 +1,36 @@
+//! The fuzzers' corpora, replayed without a fuzzer: what once was found stays mended.
+
+#[path = "fuzz/subjects.rs"]
+mod subjects;
+
+/// Runs a subject over every file of its corpus.
+fn replay(target: &str, subject: fn(&[u8])) {
+    let folder = format!("{}/tests/fuzz/corpus/{target}", env!("CARGO_MANIFEST_DIR"));
+    let mut count = 0;
+    for entry in std::fs::read_dir(&folder).expect("the corpus is in the repository") {
+        let path = entry.expect("the folder can be listed").path();
+        subject(&std::fs::read(&path).expect("a file"));
+        count += 1;
+    }
+    assert!(count > 0, "{folder} is empty");
+}
+
+#[test]
+fn heads() {
+    replay("head", subjects::head);
+}
+
+#[test]
+fn frames() {
+    replay("frames", subjects::frames);
+}
+
+#[test]
+fn offers() {
+    replay("offers", subjects::offers);
+}
+
+#[test]
+fn servers() {
+    replay("server", subjects::server);
+}
