@@ -1,4 +1,20 @@
 //! wsloop: a WebSocket chat and broadcast server on one thread and one mio `Poll` loop.
+//!
+//! From the socket upwards, each module using only those below it:
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | [`config`] | what was typed and what it means |
+//! | [`event_loop`] | mio's `Poll`, tokens, accept, signals, the clock |
+//! | [`server`] | a slab of clients and the five phases of a turn |
+//! | [`connection`] | one peer: bytes and time in, events out |
+//! | [`chat`] | rooms, topics, echo: messages in, effects out |
+//! | [`websocket`] | RFC 6455 and RFC 7692, without I/O |
+//! | [`http`] | one request head in, one response out |
+//! | [`clock`] | time as an argument |
+//!
+//! Below `event_loop` nothing touches a clock, a poll or a socket: the tests run the same
+//! [`server::Server`] on a simulated network. The README tells the whole story.
 
 pub mod chat;
 pub mod clock;
