@@ -220,8 +220,10 @@ impl<S: Stream> Server<S> {
                 Ok(())
             }
         };
-        self.troubled.push((id, result.err()));
-        self.settle_troubled();
+        match result {
+            Ok(()) => self.mark_flushable(id),
+            Err(error) => self.fail(id, &error),
+        }
     }
 
     /// Whoever could not be given all at once is flushed later, or has failed.

@@ -173,17 +173,6 @@ fn the_first_line_gives_the_url_and_the_log_has_no_messages() {
 }
 
 #[test]
-fn one_thread_does_it_all() {
-    let server = Wsloop::start(&[]);
-    let mut client = Client::join(&server, "/");
-    client.send_text("hello");
-    client.read_said();
-    let threads =
-        std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("the process runs").count();
-    assert_eq!(threads, 1);
-}
-
-#[test]
 fn either_signal_tells_all_and_exits_cleanly() {
     for signal in ["TERM", "INT"] {
         let mut server = Wsloop::start(&[]);
