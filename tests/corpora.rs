@@ -1,6 +1,6 @@
 //! The fuzzers' corpora, replayed without a fuzzer: what once was found stays mended.
 
-#[path = "fuzz/subjects.rs"]
+#[path = "fuzz/subjects/mod.rs"]
 mod subjects;
 
 /// Runs a subject over every file of its corpus.
@@ -23,6 +23,21 @@ fn heads() {
 #[test]
 fn frames() {
     replay("frames", subjects::frames);
+}
+
+#[test]
+fn texts() {
+    replay("utf8", subjects::utf8);
+}
+
+#[test]
+fn compressed_messages() {
+    replay("inflate", subjects::inflate);
+}
+
+#[test]
+fn close_payloads() {
+    replay("close", subjects::close);
 }
 
 #[test]

@@ -185,15 +185,14 @@ impl Inflater {
                     self.message.reserve_exact(step.min(bytes_max + 1 - self.message.len()));
                 }
                 let used_before = self.stream.total_in();
-                let status = self
-                    .stream
-                    .decompress_vec(input, &mut self.message, FlushDecompress::Sync)
-                    .map_err(|_| ProtocolError::InvalidDeflate)?;
+                let status = self.stream.decompress_vec(input, &mut self.message, FlushDecompress::Sync);
                 let used = self.stream.total_in() - used_before;
                 input = &input[usize::try_from(used).expect("no more than the input")..];
+                // Before what is wrong with the stream: it may be wrong behind the limit only.
                 if self.message.len() > bytes_max {
                     return Err(ProtocolError::MessageTooBig);
                 }
+                let status = status.map_err(|_| ProtocolError::InvalidDeflate)?;
                 // A full buffer may hide more output; with room left there is none.
                 if status == Status::StreamEnd || self.message.len() < self.message.capacity() {
                     break status;

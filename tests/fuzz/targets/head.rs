@@ -1,6 +1,6 @@
 #![no_main]
 
-#[path = "../subjects.rs"]
+#[path = "../subjects/mod.rs"]
 #[allow(dead_code, reason = "each target uses one subject")]
 mod subjects;
 

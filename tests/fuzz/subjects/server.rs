@@ -1,5 +1,4 @@
-//! What is fuzzed, and what must hold of it. The ordinary tests replay the corpora through the same
-//! functions (`tests/corpora.rs`).
+//! A whole server over sockets in memory.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -8,103 +7,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use wsloop::clock::{Now, Time};
-use wsloop::http::{HeadScanner, Request};
+use wsloop::connection;
 use wsloop::server::{Limits, Readiness, Server, Site, Stream};
-use wsloop::websocket::{Decoder, Inflater, Item, handshake};
-use wsloop::{connection, websocket};
 
-const LIMITS: websocket::Limits = websocket::Limits { message_bytes_max: 1000, fragments_max: 8 };
-
-/// A request head: its end does not depend on the pieces that it comes in, and what is found is parsed
-/// or refused.
-pub(crate) fn head(bytes: &[u8]) {
-    let scan = |piece_bytes: usize| {
-        let mut scanner = HeadScanner::default();
-        let mut before = 0;
-        for piece in bytes.chunks(piece_bytes) {
-            match scanner.scan(piece) {
-                Ok(Some(end)) => return Ok(Some(before + end)),
-                Ok(None) => before += piece.len(),
-                Err(refusal) => return Err(refusal),
-            }
-        }
-        Ok(None)
-    };
-    let whole = scan(usize::MAX);
-    for piece_bytes in [1, 2, 7, 128] {
-        assert_eq!(scan(piece_bytes), whole, "in pieces of {piece_bytes}");
-    }
-    if let Ok(Some(end)) = whole
-        && let Ok(request) = Request::parse(&bytes[..end])
-    {
-        assert!(request.path.starts_with('/'));
-        assert!(request.host.is_some() || !request.is_http_1_1);
-    }
-}
-
-/// Frames of a client: the first byte says whether compression was agreed on, the second how the rest
-/// is split; the items are the same as from the whole.
-pub(crate) fn frames(bytes: &[u8]) {
-    let [flags, piece_bytes, rest @ ..] = bytes else { return };
-    let compression = flags & 1 != 0;
-    let whole = decode(rest, usize::MAX, compression);
-    assert_eq!(decode(rest, usize::from(*piece_bytes).max(1), compression), whole);
-    assert_eq!(decode(rest, 1, compression), whole);
-}
-
-/// All items, shown, and the error if there was one.
-fn decode(bytes: &[u8], piece_bytes: usize, compression: bool) -> Vec<String> {
-    let mut decoder = Decoder::default();
-    let mut inflater = Inflater::default();
-    let mut items = Vec::new();
-    for piece in bytes.to_vec().chunks_mut(piece_bytes) {
-        let mut input = piece;
-        loop {
-            let inflater = compression.then_some(&mut inflater);
-            match decoder.decode(Time::default(), &LIMITS, inflater, &mut input) {
-                Ok(None) => break,
-                Ok(Some(item)) => {
-                    if let Item::Message { kind, payload } = &item {
-                        assert!(payload.len() <= LIMITS.message_bytes_max);
-                        let is_text = *kind == websocket::Kind::Text;
-                        assert!(!is_text || std::str::from_utf8(payload).is_ok(), "text is UTF-8");
-                    }
-                    items.push(format!("{item:?}"));
-                }
-                Err(error) => {
-                    items.push(format!("{error:?}"));
-                    return items;
-                }
-            }
-        }
-        assert!(input.is_empty(), "all input is used");
-    }
-    items
-}
-
-/// `Sec-WebSocket-Extensions` and `Sec-WebSocket-Protocol`, in one line each.
-pub(crate) fn offers(bytes: &[u8]) {
-    let middle = bytes.iter().position(|&byte| byte == b'\n').unwrap_or(bytes.len());
-    let (extensions, protocols) = bytes.split_at(middle);
-    let head = [
-        b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            .as_slice(),
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Extensions: ",
-        extensions,
-        b"\r\nSec-WebSocket-Protocol: ",
-        protocols.strip_prefix(b"\n").unwrap_or(b"chat"),
-        b"\r\n\r\n",
-    ]
-    .concat();
-    let Ok(request) = Request::parse(&head) else { return };
-    if let Ok(acceptance) = handshake::accept(&request, &["chat"], true) {
-        let agreement = acceptance.compression();
-        assert!(agreement.is_none_or(|agreement| (8..=15).contains(&agreement.window_bits())));
-        let response = String::from_utf8(acceptance.response().encode(None, true)).expect("ASCII");
-        assert!(response.starts_with("HTTP/1.1 101 "), "{response}");
-        assert_eq!(response.contains("permessage-deflate"), agreement.is_some(), "{response}");
-    }
-}
+use super::LIMITS;
 
 /// A socket in memory.
 #[derive(Default)]
@@ -149,9 +55,9 @@ impl Stream for MemoryStream {
     }
 }
 
-/// A whole server and its clients. Each step takes two bytes: what happens, and to whom or how much;
+/// Each step takes two bytes: what happens, and to whom or how much;
 /// bytes that arrive follow. The server's own assertions are what must hold.
-pub(crate) fn server(bytes: &[u8]) {
+pub(super) fn run(bytes: &[u8]) {
     let mut world = World::new();
     let mut rest = bytes;
     while let [step, argument, behind @ ..] = rest {
