@@ -12,7 +12,7 @@ use wsloop::server::{Limits, Readiness, Server, Site, Stream};
 use wsloop::websocket;
 
 /// As the command line sets them, but for the fragments, so that the limit is cheap to reach.
-const LIMITS: Limits = Limits {
+pub(crate) const LIMITS: Limits = Limits {
     connection: connection::Limits {
         websocket: websocket::Limits { message_bytes_max: 65_536, fragments_max: 64 },
         handshake_timeout: Duration::from_secs(10),
@@ -85,8 +85,12 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn connect() -> Peer {
+        Peer::connect_with(LIMITS)
+    }
+
+    pub(crate) fn connect_with(limits: Limits) -> Peer {
         let site = Site::new(vec!["localhost".to_owned()], vec!["https://friend.example".to_owned()], true);
-        let mut server = Server::new(LIMITS, site, jiff::tz::TimeZone::UTC);
+        let mut server = Server::new(limits, site, jiff::tz::TimeZone::UTC);
         let wire = Rc::new(RefCell::new(Wire::default()));
         let token = server.next_token();
         let address = "192.0.2.7:4242".parse().expect("an address");
