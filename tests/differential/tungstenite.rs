@@ -1,0 +1,183 @@
+//! tungstenite as a client, by raw frames, so that messages are cut anywhere. It knows no compression.
+
+use std::collections::VecDeque;
+use std::net::TcpStream;
+
+use serde_json::{Value, json};
+use sha1::{Digest, Sha1};
+use tungstenite::protocol::WebSocketConfig;
+use tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use tungstenite::protocol::frame::{CloseFrame, Frame};
+use tungstenite::{Message, WebSocket};
+
+const MESSAGE_BYTES_MAX: usize = 1 << 20;
+const IN_FLIGHT_MAX: usize = 6;
+const SIZES: [usize; 9] = [0, 1, 125, 126, 127, 128, 65_535, 65_536, MESSAGE_BYTES_MAX];
+const TEXTS: [&str; 7] = ["hello ", "{\"type\":\"say\"}", "é", "你好，世界", "\u{1F600}", "\u{10FFFF}", "\0"];
+
+/// Numbers that a seed determines (splitmix64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        usize::try_from((mixed ^ (mixed >> 31)) % end as u64).expect("below a usize")
+    }
+
+    fn is_one_of(&mut self, many: usize) -> bool {
+        self.below(many) == 0
+    }
+
+    fn message(&mut self, largest: usize) -> Message {
+        let size = match self.below(50) {
+            0..3 => SIZES[self.below(SIZES.len())],
+            3 => self.below(largest),
+            _ => self.below(2000),
+        };
+        let size = size.min(largest);
+        if self.is_one_of(2) {
+            let mut text: String = (0..size / 20).map(|_| TEXTS[self.below(TEXTS.len())]).collect();
+            text.push_str(&"x".repeat(size.saturating_sub(text.len())));
+            return Message::text(text);
+        }
+        Message::binary((0..size).map(|_| self.below(256).to_le_bytes()[0]).collect::<Vec<u8>>())
+    }
+}
+
+struct Client {
+    socket: WebSocket<TcpStream>,
+    pings: usize,
+    pongs: usize,
+}
+
+impl Client {
+    fn connect(url: &str) -> Client {
+        let address = url.strip_prefix("ws://").and_then(|rest| rest.split('/').next()).expect("a URL");
+        let stream = TcpStream::connect(address).expect("the server listens");
+        stream.set_nodelay(true).expect("a TCP socket takes it");
+        let config = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
+        let (socket, _) = tungstenite::client::client_with_config(url, stream, Some(config))
+            .unwrap_or_else(|error| panic!("{url}: {error}"));
+        Client { socket, pings: 0, pongs: 0 }
+    }
+
+    /// Sends a message whole, or in fragments that may cut a character, with pings in between.
+    fn send(&mut self, random: &mut Random, message: Message) {
+        if !random.is_one_of(3) {
+            return self.socket.send(message).expect("the server reads");
+        }
+        let mut opcode = OpCode::Data(if message.is_text() { Data::Text } else { Data::Binary });
+        let payload = message.into_data();
+        let mut cuts: Vec<usize> = (0..=random.below(6)).map(|_| random.below(payload.len() + 1)).collect();
+        cuts.sort_unstable();
+        let mut from = 0;
+        for cut in cuts {
+            self.send_frame(Frame::message(payload.slice(from..cut), opcode, false));
+            (from, opcode) = (cut, OpCode::Data(Data::Continue));
+            if random.is_one_of(30) {
+                self.pings += 1;
+                self.send_frame(Frame::ping(self.pings.to_string()));
+            }
+        }
+        self.send_frame(Frame::message(payload.slice(from..), opcode, true));
+    }
+
+    fn send_frame(&mut self, frame: Frame) {
+        self.socket.send(Message::Frame(frame)).expect("the server reads");
+    }
+
+    /// The next message; pongs are checked on the way.
+    fn read(&mut self) -> Message {
+        loop {
+            match self.socket.read().expect("the server goes on") {
+                Message::Pong(payload) => {
+                    self.pongs += 1;
+                    assert_eq!(payload, self.pongs.to_string().as_bytes(), "a pong for each ping");
+                }
+                message => return message,
+            }
+        }
+    }
+
+    /// The code that the server closes with.
+    fn close_code(&mut self) -> u16 {
+        loop {
+            match self.socket.read().expect("a close frame comes") {
+                Message::Close(Some(frame)) => return frame.code.into(),
+                other => assert!(!other.is_close(), "a close frame without a code"),
+            }
+        }
+    }
+}
+
+/// Sends to an echo and compares, with several messages on their way at a time.
+pub(crate) fn echo(url: &str, seed: u64, count: usize) {
+    let mut random = Random(seed);
+    let mut client = Client::connect(url);
+    let mut expected = VecDeque::new();
+    for number in 0..count + IN_FLIGHT_MAX {
+        if number < count {
+            let message = random.message(MESSAGE_BYTES_MAX);
+            expected.push_back(message.clone());
+            client.send(&mut random, message);
+        }
+        if number >= IN_FLIGHT_MAX {
+            let wanted = expected.pop_front().expect("as many as were sent");
+            let came = client.read();
+            let lengths = (wanted.len(), came.len());
+            assert!(came == wanted, "seed {seed}, message {}: {lengths:?}", number - IN_FLIGHT_MAX);
+        }
+    }
+    let frame = CloseFrame { code: CloseCode::from(4321), reason: "done".into() };
+    client.socket.close(Some(frame)).expect("the server reads");
+    assert_eq!(client.close_code(), 4321, "seed {seed}");
+    assert_eq!(client.pongs, client.pings, "seed {seed}");
+}
+
+/// What is refused, and with which code.
+pub(crate) fn refusals(url: &str) {
+    for (what, first, rest, wanted) in [
+        ("a byte over the limit in two frames", vec![b'x'; MESSAGE_BYTES_MAX], vec![b'x'], 1009),
+        ("text that is none", vec![0xE4, 0xBD], vec![0xFF], 1007),
+    ] {
+        let mut client = Client::connect(url);
+        client.send_frame(Frame::message(first, OpCode::Data(Data::Text), false));
+        client.send_frame(Frame::message(rest, OpCode::Data(Data::Continue), true));
+        assert_eq!(client.close_code(), wanted, "{what}");
+    }
+}
+
+/// A client on a topic where others are.
+pub(crate) struct Cross(Client);
+
+impl Cross {
+    pub(crate) fn connect(url: &str) -> Cross {
+        Cross(Client::connect(url))
+    }
+
+    /// Speaks, and listens to all. Reads after each message of its own, for the rest at the end.
+    pub(crate) fn run(mut self, seed: u64, count: usize, total: usize) -> Value {
+        let mut random = Random(seed);
+        let (mut sent, mut received) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            let message = random.message(100_000);
+            sent.push(digest(&message));
+            self.0.send(&mut random, message);
+            received.push(digest(&self.0.read()));
+        }
+        while received.len() < total {
+            received.push(digest(&self.0.read()));
+        }
+        json!({ "sent": sent, "received": received })
+    }
+}
+
+fn digest(message: &Message) -> String {
+    let kind = if message.is_text() { "text" } else { "binary" };
+    let hash: String =
+        Sha1::digest(message.clone().into_data()).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{kind} {} {hash}", message.len())
+}
