@@ -110,8 +110,9 @@ impl Stage {
 pub enum Event<'a> {
     /// Sent a whole request head. Answer with [`Connection::open`] or [`Connection::respond`].
     Request(Vec<u8>),
-    /// Sent what cannot be answered, or too slowly. Answer with [`Connection::respond`].
-    Refused(Refusal),
+    /// Sent what cannot be answered, or too slowly; and what came of the request, up to the read that
+    /// broke a rule. Answer with [`Connection::respond`].
+    Refused(Refusal, Vec<u8>),
     /// Sent a message.
     Message {
         /// Text or binary.
@@ -251,8 +252,10 @@ impl Connection {
     /// Does what is due at `now`, which is [`Connection::deadline`] or later.
     pub fn handle_timeout(&mut self, now: Time, limits: &Limits) -> Option<Event<'static>> {
         let stalled = self.outbox.stalled_at(WRITE_TIMEOUT) <= now;
-        match self.state {
-            State::AwaitingHandshake(_) => Some(Event::Refused(Refusal::HandshakeTimeout)),
+        match &mut self.state {
+            State::AwaitingHandshake(handshake) => {
+                Some(Event::Refused(Refusal::HandshakeTimeout, std::mem::take(&mut handshake.head)))
+            }
             State::Closing { .. } => {
                 self.finish();
                 None
@@ -429,7 +432,10 @@ impl Handshake {
     fn receive(&mut self, input: &mut &mut [u8]) -> Option<Event<'static>> {
         let bytes = std::mem::take(input);
         match self.scanner.scan(bytes) {
-            Err(refusal) => Some(Event::Refused(refusal)),
+            Err(refusal) => {
+                self.head.extend_from_slice(bytes);
+                Some(Event::Refused(refusal, std::mem::take(&mut self.head)))
+            }
             Ok(None) => {
                 self.head.extend_from_slice(bytes);
                 None

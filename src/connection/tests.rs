@@ -62,7 +62,7 @@ fn a_handshake_has_ten_seconds_and_bytes_do_not_extend_them() {
     let mut peer = Peer::new();
     assert!(peer.receive(9_000, b"GET / HTTP/1.1\r\n").is_empty());
     let event = peer.expires(10_000);
-    assert!(matches!(event, Some(Event::Refused(Refusal::HandshakeTimeout))), "{event:?}");
+    assert!(matches!(event, Some(Event::Refused(Refusal::HandshakeTimeout, _))), "{event:?}");
     peer.connection.respond(at(10_000), b"408".to_vec(), false);
     assert_eq!(peer.flush(10_000), (false, b"408".to_vec()));
     assert!(peer.connection.is_finished());

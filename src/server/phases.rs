@@ -97,8 +97,8 @@ impl<S: Stream> Server<S> {
                     client.log_end(&cause);
                     self.chat.leave(now, &[id], &mut |effect| self.outgoing.apply(effect));
                 }
-                Event::Refused(refusal) => {
-                    client.refuse(now, refusal, &self.scratch[..length]);
+                Event::Refused(refusal, head) => {
+                    client.refuse(now, refusal, &head);
                     return;
                 }
                 Event::Request(head) => match self.site.answer(&head, self.mode == Mode::Serving) {
@@ -126,7 +126,7 @@ impl<S: Stream> Server<S> {
                 self.clients[id.index()].log_end(&cause);
                 self.chat.leave(now, &[id], &mut |effect| self.outgoing.apply(effect));
             }
-            Some(Event::Refused(refusal)) => self.clients[id.index()].refuse(now, refusal, b""),
+            Some(Event::Refused(refusal, head)) => self.clients[id.index()].refuse(now, refusal, &head),
             _ => {}
         }
         if self.clients[id.index()].connection.is_finished() {

@@ -13,6 +13,7 @@ import { createInterface } from "node:readline";
 const WebSocket = createRequire(`${process.env.WSLOOP_WS}/`)("ws");
 const MESSAGE_BYTES_MAX = 1 << 20;
 const IN_FLIGHT_MAX = 6;
+const TIME_MAX_MS = 300_000;
 const SIZES = [0, 1, 125, 126, 127, 128, 65_535, 65_536, MESSAGE_BYTES_MAX];
 const TEXTS = ["hello ", "{\"type\":\"say\"}", "é", "你好，世界", "\u{1F600}", "\u{10FFFF}", "\0"];
 
@@ -188,6 +189,10 @@ async function cross(url, random, count, total) {
   return { sent, received };
 }
 
+setTimeout(() => {
+  console.error("not done in time: something was lost");
+  process.exit(1);
+}, TIME_MAX_MS).unref();
 const [mode, url, seed, count, ...rest] = process.argv.slice(2);
 const random = randomOf(Number(seed));
 try {

@@ -18,6 +18,7 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 
 MESSAGE_BYTES_MAX = 1 << 20
 IN_FLIGHT_MAX = 6
+TIME_MAX_SECONDS = 300
 SIZES = [0, 1, 125, 126, 127, 128, 65_535, 65_536, MESSAGE_BYTES_MAX]
 TEXTS = ["hello ", '{"type":"say"}', "é", "你好，世界", "\U0001f600", "\U0010ffff", "\0"]
 
@@ -175,4 +176,11 @@ async def main():
         sys.exit(f"seed {seed}: {error!r}")
 
 
-asyncio.run(main())
+async def main_in_time():
+    try:
+        await asyncio.wait_for(main(), TIME_MAX_SECONDS)
+    except TimeoutError:
+        sys.exit("not done in time: something was lost")
+
+
+asyncio.run(main_in_time())

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::TcpStream;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
@@ -12,6 +13,8 @@ use tungstenite::{Message, WebSocket};
 
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
 const IN_FLIGHT_MAX: usize = 6;
+/// Nothing for so long means that something was lost.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 const SIZES: [usize; 9] = [0, 1, 125, 126, 127, 128, 65_535, 65_536, MESSAGE_BYTES_MAX];
 const TEXTS: [&str; 7] = ["hello ", "{\"type\":\"say\"}", "é", "你好，世界", "\u{1F600}", "\u{10FFFF}", "\0"];
 
@@ -58,6 +61,7 @@ impl Client {
         let address = url.strip_prefix("ws://").and_then(|rest| rest.split('/').next()).expect("a URL");
         let stream = TcpStream::connect(address).expect("the server listens");
         stream.set_nodelay(true).expect("a TCP socket takes it");
+        stream.set_read_timeout(Some(SILENCE_MAX)).expect("the time is not zero");
         let config = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
         let (socket, _) = tungstenite::client::client_with_config(url, stream, Some(config))
             .unwrap_or_else(|error| panic!("{url}: {error}"));

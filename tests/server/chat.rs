@@ -105,19 +105,53 @@ fn a_bad_name_is_refused() {
     let server = Wsloop::start(&[]);
     let too_long = "x".repeat(33);
     for name in [
-        &too_long,     // 33 characters
-        "a%00b",       // control characters
-        "a%0Ab",       //
-        "a%1B%5B31mb", // a terminal's escape sequence
-        "a%C2%85b",    // a control character of Latin 1
-        "a%E2%80%AEb", // right-to-left override
-        "a%E2%81%A6b", // left-to-right isolate
-        "a%E2%80%8Bb", // zero-width space
-        "a%EF%BB%BFb", // zero-width no-break space
-        "%FF",         // no UTF-8
+        &too_long,                  // 33 characters
+        "a%00b",                    // control characters
+        "a%0Ab",                    //
+        "a%1B%5B31mb",              // a terminal's escape sequence
+        "a%C2%85b",                 // a control character of Latin 1
+        "a%E2%80%AEb",              // right-to-left override
+        "a%E2%81%A6b",              // left-to-right isolate
+        "a%E2%80%8Bb",              // zero-width space
+        "a%EF%BB%BFb",              // zero-width no-break space
+        "%FF",                      // no UTF-8
+        "%20",                      // a space
+        "%E3%80%80",                // an ideographic space
+        "%20alice",                 // a space that would hide
+        "alice%20",                 //
+        "alice%C2%A0",              // one that does not break
+        "a%7Fb",                    // delete
+        "a%C2%ADb",                 // soft hyphen
+        "a%E2%80%8Db",              // zero-width joiner
+        "a%E2%81%A0b",              // word joiner
+        "a%E2%80%8Eb",              // left-to-right mark
+        "a%D8%9Cb",                 // Arabic letter mark
+        "a%E2%80%A8b",              // line separator
+        "a%E2%80%A9b",              // paragraph separator
+        "a%F3%A0%80%81b",           // a tag character
+        "a%E1%85%9Fb",              // Hangul filler, which shows nothing
+        "a%E3%85%A4b",              // another
+        "a%EF%BF%BAb",              // interlinear annotation
+        "a%E1%A0%8Eb",              // Mongolian vowel separator
+        "%ED%A0%80",                // a surrogate
+        "%F4%90%80%80",             // beyond Unicode
+        &"%F0%9F%98%80".repeat(33), // 33 emoji
     ] {
         let request = Request::upgrade(&server, &format!("/?name={name}"));
         refusal(&server, &request.bytes(), 400);
+    }
+    for (name, shown) in [
+        ("x".repeat(32).as_str(), "x".repeat(32).as_str()),
+        (&"%F0%9F%98%80".repeat(32), &"\u{1F600}".repeat(32)),
+        ("%E6%9D%8E%20%E6%98%8E", "李 明"),
+        ("%D8%B9%D9%84%D9%8A", "علي"),
+        ("e%CC%81", "\u{e9}"),
+        ("a+b", "a b"),
+        ("a%2Bb", "a+b"),
+        ("%3Cb%3E%26", "<b>&"),
+    ] {
+        let mut client = Client::connect(&server, &format!("/{}?name={name}", shown.chars().count()));
+        assert_eq!(client.read_text(), format!("Welcome {shown} !"), "{name}");
     }
 }
 

@@ -194,3 +194,63 @@ fn assert_upgrade_headers(response: &Response) {
     assert!(upgrade.eq_ignore_ascii_case("websocket"), "{response:?}");
     assert_eq!(response.header("Sec-WebSocket-Version"), Some("13"));
 }
+
+#[test]
+fn forty_paths_that_lead_nowhere() {
+    let server = Wsloop::start(&[]);
+    let script = get(&server, "/assets/chat.js").body;
+    let paths = [
+        ("/assets/../src/main.rs", 404),
+        ("/assets/..", 404),
+        ("/assets/.", 404),
+        ("/assets/", 404),
+        ("/assets", 404),
+        ("/assets//chat.js", 404),
+        ("/assets/./chat.js", 404),
+        ("/assets/x/../chat.js", 404),
+        ("/assets/chat.js/", 404),
+        ("/assets/chat.js/..", 404),
+        ("/assets/chat.js.", 404),
+        ("/assets/chat.js%20", 404),
+        ("/assets/chat.js%00", 404),
+        ("/assets/chat.js%00.css", 404),
+        ("/assets/chat.js;x=1", 404),
+        ("/assets/CHAT.JS", 404),
+        ("/assets/chat.js::$DATA", 404),
+        ("/assets/chat.js~", 404),
+        ("/assets/.chat.js.swp", 404),
+        ("/assets/index.html", 404),
+        ("/assets/../../../../../../etc/passwd", 404),
+        ("/assets/..%2f..%2f..%2f..%2fetc%2fpasswd", 404),
+        ("/assets/%2e%2e/%2e%2e/%2e%2e/etc/passwd", 404),
+        ("/assets/%2e%2e%2f%2e%2e%2fetc%2fpasswd", 404),
+        ("/assets/%252e%252e%252fetc%252fpasswd", 404),
+        ("/assets/..%5c..%5cetc%5cpasswd", 404),
+        ("/assets/..\\..\\etc\\passwd", 404),
+        ("/assets/%c0%ae%c0%ae/etc/passwd", 400),
+        ("/assets/%c0%af..%c0%afetc", 400),
+        ("/assets/....//....//etc/passwd", 404),
+        ("/assets//etc/passwd", 404),
+        ("/assets/file:///etc/passwd", 404),
+        ("/assets/%2fetc%2fpasswd", 404),
+        ("//etc/passwd", 404),
+        ("/../etc/passwd", 404),
+        ("/..", 404),
+        ("/.", 404),
+        ("/%2e%2e", 404),
+        ("/%2e%2e%2fetc%2fpasswd", 404),
+        ("/..%00", 404),
+        ("/.git/config", 404),
+        ("/proc/self/environ", 404),
+        ("file:///etc/passwd", 400),
+        ("../etc/passwd", 400),
+    ];
+    assert!(paths.len() >= 40);
+    for (path, status) in paths {
+        let response = refusal(&server, &Request::plain(&server, "GET", path).bytes(), status);
+        assert_ne!(response.body, script, "{path}");
+        let text = response.text();
+        assert!(text.len() < 500 && !text.contains("root:") && !text.contains("fn main"), "{path}: {text}");
+    }
+    assert_eq!(get(&server, "/assets/chat.js?v=../x").body, script, "a query is no part of the path");
+}

@@ -313,7 +313,7 @@ fn a_head_may_have_100_headers() {
         client.send(&with(count));
         assert_eq!(client.read_response(false).status, 200, "{count} headers");
     }
-    for count in [HEADERS_MAX + 1, 500] {
+    for count in [HEADERS_MAX + 1, 500, 2000] {
         refusal(&server, &with(count), 431);
     }
 }
@@ -392,4 +392,21 @@ fn is_printable(c: char) -> bool {
             '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
                 | '\u{2060}'..='\u{206f}' | '\u{feff}'
         )
+}
+
+#[test]
+fn a_refusal_names_the_request_however_it_is_cut() {
+    let server = Wsloop::start(&[]);
+    for (number, cut) in [3, 20, 30].into_iter().enumerate() {
+        let request = format!("HEAD /cut-{number} HTTP/1.1\r\nHost: x\r\nno colon\nX: y\r\n\r\n");
+        let (first, second) = request.as_bytes().split_at(cut);
+        let mut client = RawClient::connect(&server);
+        client.send(first);
+        // A round trip of another one: the first piece has been read alone.
+        get(&server, "/healthz");
+        client.send(second);
+        assert_eq!(client.read_response(true).status, 400);
+        client.expect_end();
+        server.wait_for_log(PATIENCE, |log| log.contains(&format!("HEAD /cut-{number} HTTP/1.1")));
+    }
 }

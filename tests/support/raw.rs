@@ -169,6 +169,20 @@ impl RawClient {
         waits || !self.received.is_empty()
     }
 
+    /// Whether a close frame has come, among what has been received so far; nothing is waited for.
+    pub fn has_received_close(&mut self) -> bool {
+        if self.has_received() && !self.ended {
+            self.receive(Instant::now() + PATIENCE);
+        }
+        while let Some((frame, length)) = parse_frame(&self.received) {
+            self.received.drain(..length);
+            if frame.first == CLOSE {
+                return true;
+            }
+        }
+        self.ended
+    }
+
     /// Reads a response head. What follows it stays unread in the socket, for `reset`.
     pub fn read_head(&mut self) -> Response {
         let deadline = Instant::now() + PATIENCE;

@@ -1,0 +1,123 @@
+//! What has happened to other servers, done to this one: the built binary under attack, with witnesses
+//! who talk all the while. Each attack is made twice; after the second one the server holds no more
+//! descriptors and no more memory than after the first.
+//!
+//! Where each threat is tested:
+//!
+//! | threat, and who had it | test |
+//! |---|---|
+//! | a header parsed again at each read (CVE-2023-43669) | `handshake::headers_without_end`, `effort::a_request_head_byte_by_byte` |
+//! | many headers, long lists (CVE-2024-37890, CVE-2021-32640) | `refusals::a_head_may_have_100_headers`, `effort::headers`, `effort::offers_of_extensions` |
+//! | requests that come a byte a second (slowloris) | `handshake::five_thousand_dribblers` |
+//! | smuggled requests, half upgrades (RUSTSEC-2026-0033) | `handshake::sixty_requests_that_smuggle_or_pretend` |
+//! | frames in the segment of the handshake | `protocol::handshake::frames_in_the_segment_of_the_handshake_at_every_split` |
+//! | pages of other sites that connect (CVE-2025-24010) | `refusals::only_a_page_of_the_same_origin_may_connect` |
+//! | DNS that points here | `refusals::only_a_host_of_this_machine_is_served` |
+//! | lengths of 64 bits (CVE-2020-27813, CVE-2026-27889) | `frames::every_length_with_every_opcode_masked_or_not` |
+//! | memory for what is only announced | `frames::ten_thousand_claims_take_no_memory` |
+//! | fragments without end (CVE-2026-48779) | `frames::floods_of_fragments`, `times::the_times_without_an_option` |
+//! | pings of a peer that does not read (RUSTSEC-2024-0003) | `frames::a_reader_that_stops_has_one_pong_waiting` |
+//! | small messages that inflate to large ones | `frames::a_bomb_takes_no_memory` |
+//! | frames next to compressed ones; offers (CVE-2026-2229) | `compression::two_compressed_frames_in_one_read_at_every_split`, `deflate::tests::offers` |
+//! | close codes, and data behind a close | `closing::the_table_of_codes`, `close::tests::close_codes_from_0_to_5000` |
+//! | scripts in messages and names | `hostile::hostile_messages_are_shown_as_text`, `hostile::hostile_names_are_shown_as_text` |
+//! | paths that lead out | `pages::forty_paths_that_lead_nowhere` |
+//! | escape sequences in the log (RUSTSEC-2025-0055) | `refusals::each_refusal_is_one_printable_line_of_the_log` |
+//! | names that look like another's | `chat::a_bad_name_is_refused`, `chat::a_bad_room_name_is_not_found` |
+
+#[path = "threats/frames.rs"]
+mod frames;
+#[path = "threats/handshake.rs"]
+mod handshake;
+mod support;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use support::client::{Client, without_time};
+use support::raw::PATIENCE;
+use support::server::{Wsloop, wait_until};
+
+/// One attack at a time: each takes a good part of the machine, and of the open files.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// What an allocator may keep although nobody needs it, in KiB.
+const MEMORY_SLACK_KIB: u64 = 256;
+
+/// A server, and two who talk on it all the while.
+struct Scenario {
+    server: Wsloop,
+    files_before: usize,
+    is_over: Arc<AtomicBool>,
+    /// What each witness has said and heard so far.
+    heard: [Arc<AtomicU64>; 2],
+    witnesses: Vec<JoinHandle<()>>,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Scenario {
+    fn start(options: &[&str]) -> Scenario {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        rlimit::increase_nofile_limit(u64::MAX).expect("the soft limit may be raised to the hard one");
+        let server = Wsloop::start(options);
+        let is_over = Arc::new(AtomicBool::new(false));
+        let heard = [Arc::default(), Arc::default()];
+        let paths = [("/broadcast/witness", false), ("/witness?name=witness", true)];
+        let witness = |((path, is_room), heard): ((&str, bool), &Arc<AtomicU64>)| {
+            let clients = [Client::connect(&server, path), Client::connect(&server, path)];
+            let (is_over, heard) = (Arc::clone(&is_over), Arc::clone(heard));
+            thread::spawn(move || talk(clients, is_room, &is_over, &heard))
+        };
+        let witnesses = paths.into_iter().zip(&heard).map(witness).collect();
+        wait_until("both witnesses talk", PATIENCE, || {
+            heard.iter().all(|heard| heard.load(Ordering::Relaxed) > 0)
+        });
+        let files_before = server.open_files();
+        Scenario { server, files_before, is_over, heard, witnesses, _alone: alone }
+    }
+
+    /// Attacks twice. What the second attack leaves behind is what a server under attack every day would
+    /// drown in.
+    fn attack(self, mut attack: impl FnMut(&Wsloop)) {
+        let mut memory = [0, 0];
+        for after in &mut memory {
+            let heard_before = self.heard.each_ref().map(|heard| heard.load(Ordering::Relaxed));
+            attack(&self.server);
+            for (witness, before) in self.heard.iter().zip(heard_before) {
+                wait_until("the witnesses go on", PATIENCE, || witness.load(Ordering::Relaxed) > before + 20);
+            }
+            wait_until("its descriptors are free again", PATIENCE, || {
+                self.server.open_files() <= self.files_before
+            });
+            *after = self.server.memory_kib("VmRSS");
+        }
+        let [first, second] = memory;
+        assert!(
+            second <= first + first / 10 + MEMORY_SLACK_KIB,
+            "{first} KiB after an attack, {second} after another"
+        );
+        self.is_over.store(true, Ordering::Relaxed);
+        for witness in self.witnesses {
+            witness.join().expect("the witness missed nothing");
+        }
+    }
+}
+
+/// Says one number after the other and hears each at both ends, once and in order.
+fn talk([mut speaker, mut listener]: [Client; 2], is_room: bool, is_over: &AtomicBool, count: &AtomicU64) {
+    for number in 0_u64.. {
+        if is_over.load(Ordering::Relaxed) {
+            return;
+        }
+        speaker.send_text(&number.to_string());
+        for client in [&mut listener, &mut speaker] {
+            let heard = if is_room { client.read_said() } else { client.read_text() };
+            let text = if is_room { without_time(&heard) } else { &heard };
+            assert_eq!(text.strip_prefix("witness say: ").unwrap_or(text), number.to_string());
+        }
+        count.store(number, Ordering::Relaxed);
+        thread::sleep(Duration::from_millis(2));
+    }
+}
