@@ -10,6 +10,9 @@ use crate::support::http::{Request, exchange};
 use crate::support::raw::{BINARY, RawClient, header};
 use crate::support::server::Wsloop;
 
+/// The key of RFC 6455 §1.3.
+const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
 #[test]
 fn headers_without_end() {
     const BYTES: usize = 20_000_000;
@@ -147,66 +150,78 @@ fn sixty_requests_that_smuggle_or_pretend() {
     });
 }
 
+/// Bodies, announced in every way that two readers might read differently, and lines that are none.
+const LINES: [&str; 29] = [
+    "Content-Length: 5",
+    "Content-Length: 0\r\nContent-Length: 0",
+    "Content-Length: 0\r\nContent-Length: 44",
+    "Content-Length: 0, 0",
+    "Content-Length: +0",
+    "Content-Length: -1",
+    "Content-Length: 0x0",
+    "Content-Length: 00",
+    "Content-Length:",
+    "Content-Length: 18446744073709551616",
+    "Transfer-Encoding: chunked",
+    "transfer-encoding: identity",
+    "Transfer-Encoding: chunked\r\nContent-Length: 0",
+    "Transfer-Encoding: chunked, identity",
+    "Transfer-Encoding: xchunked",
+    "Transfer-Encoding: \"chunked\"",
+    "Transfer-Encoding:\tchunked",
+    "Transfer-Encoding : chunked",
+    "Transfer-Encoding\t: chunked",
+    " Transfer-Encoding: chunked",
+    "X: y\r\n Transfer-Encoding: chunked",
+    "X: y\r\n\tContent-Length: 5",
+    "X: y\rTransfer-Encoding: chunked",
+    "X: y\nTransfer-Encoding: chunked",
+    "X: y\0Transfer-Encoding: chunked",
+    "Content_Length: 5\r\nNo colon here",
+    ": no name",
+    "X(y): z",
+    "H\u{f6}st: x",
+];
+
 /// Requests, and the status of the one answer that each gets.
 fn requests(server: &Wsloop) -> Vec<(Vec<u8>, u16)> {
     let host = server.address().to_string();
-    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    let upgrade = format!("Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n{key}");
+    let upgrade = upgrade_lines();
     let mut cases = Vec::new();
-    // Bodies, announced in every way that two readers might read differently.
-    for lines in [
-        "Content-Length: 5",
-        "Content-Length: 0\r\nContent-Length: 0",
-        "Content-Length: 0\r\nContent-Length: 44",
-        "Content-Length: 0, 0",
-        "Content-Length: +0",
-        "Content-Length: -1",
-        "Content-Length: 0x0",
-        "Content-Length: 00",
-        "Content-Length:",
-        "Content-Length: 18446744073709551616",
-        "Transfer-Encoding: chunked",
-        "transfer-encoding: identity",
-        "Transfer-Encoding: chunked\r\nContent-Length: 0",
-        "Transfer-Encoding: chunked, identity",
-        "Transfer-Encoding: xchunked",
-        "Transfer-Encoding: \"chunked\"",
-        "Transfer-Encoding:\tchunked",
-        "Transfer-Encoding : chunked",
-        "Transfer-Encoding\t: chunked",
-        " Transfer-Encoding: chunked",
-        "X: y\r\n Transfer-Encoding: chunked",
-        "X: y\r\n\tContent-Length: 5",
-        "X: y\rTransfer-Encoding: chunked",
-        "X: y\nTransfer-Encoding: chunked",
-        "X: y\0Transfer-Encoding: chunked",
-        "Content_Length: 5\r\nNo colon here",
-        ": no name",
-        "X(y): z",
-        "H\u{f6}st: x",
-    ] {
+    for lines in LINES {
         cases.push((format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\n{lines}\r\n\r\n"), 400));
         cases.push((format!("GET /echo HTTP/1.1\r\nHost: {host}\r\n{upgrade}{lines}\r\n\r\n"), 400));
     }
-    // Upgrades that are none.
-    for (line, lines, status) in [
-        ("GET /echo HTTP/1.1", "Upgrade: websocket\r\n".to_owned() + key, 400),
-        ("GET /echo HTTP/1.1", "Connection: Upgrade\r\n".to_owned() + key, 426),
+    cases.extend(half_upgrades(&host));
+    cases.extend(other_protocols(&host));
+    cases.into_iter().map(|(head, status)| (head.into_bytes(), status)).collect()
+}
+
+fn upgrade_lines() -> String {
+    format!("Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n{KEY}")
+}
+
+/// Upgrades that are none.
+fn half_upgrades(host: &str) -> Vec<(String, u16)> {
+    let upgrade = upgrade_lines();
+    [
+        ("GET /echo HTTP/1.1", "Upgrade: websocket\r\n".to_owned() + KEY, 400),
+        ("GET /echo HTTP/1.1", "Connection: Upgrade\r\n".to_owned() + KEY, 426),
         ("GET /echo HTTP/1.1", upgrade.replace("websocket", "h2c"), 426),
         ("GET /echo HTTP/1.1", upgrade.replace("13", "8"), 426),
-        ("GET /echo HTTP/1.1", upgrade.replace(key, ""), 400),
-        ("GET /echo HTTP/1.1", upgrade.clone() + key, 400),
-        ("GET /echo HTTP/1.1", upgrade.replace("bm9uY2U=", "bm9uY2Uh"), 101),
+        ("GET /echo HTTP/1.1", upgrade.replace(KEY, ""), 400),
+        ("GET /echo HTTP/1.1", upgrade.clone() + KEY, 400),
         ("POST /echo HTTP/1.1", upgrade.clone(), 405),
         ("GET /healthz HTTP/1.1", upgrade.clone(), 400),
         ("GET /assets/chat.js HTTP/1.1", upgrade.clone(), 400),
-    ] {
-        if status != 101 {
-            cases.push((format!("{line}\r\nHost: {host}\r\n{lines}\r\n"), status));
-        }
-    }
-    // Lines that are none, and other protocols.
-    for (head, status) in [
+    ]
+    .map(|(line, lines, status)| (format!("{line}\r\nHost: {host}\r\n{lines}\r\n"), status))
+    .into()
+}
+
+/// Request lines and headers that are none, and other protocols.
+fn other_protocols(host: &str) -> Vec<(String, u16)> {
+    vec![
         (format!("GET /healthz HTTP/1.1\nHost: {host}\n\n"), 400),
         (format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\nHost: {host}\r\n\r\n"), 400),
         (format!("GET /healthz HTTP/1.1\r\nHost: {host}, other\r\n\r\n"), 400),
@@ -222,8 +237,5 @@ fn requests(server: &Wsloop) -> Vec<(Vec<u8>, u16)> {
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), 400),
         ("EHLO example\r\n\r\n".to_owned(), 400),
         ("\u{16}\u{3}\u{1}\u{2}\r\n\r\n".to_owned(), 400),
-    ] {
-        cases.push((head, status));
-    }
-    cases.into_iter().map(|(head, status)| (head.into_bytes(), status)).collect()
+    ]
 }
