@@ -94,15 +94,17 @@ fn crates_stay_in_their_layers() {
 #[test]
 fn no_code_can_break_memory_or_panic_for_convenience() {
     check(safety_complaints, &files_below("src", &[".rs"]));
-    check(
-        |source| word_complaints(&source.path, &source.code(), &["unsafe"]),
-        &files_below("tests", &[".rs"]),
-    );
+    for folder in ["tests", "perf"] {
+        check(
+            |source| word_complaints(&source.path, &source.code(), &["unsafe"]),
+            &files_below(folder, &[".rs"]),
+        );
+    }
 }
 
 #[test]
 fn files_and_functions_are_short() {
-    for folder in ["src", "tests"] {
+    for folder in ["src", "tests", "perf"] {
         check(size_complaints, &files_below(folder, &[".rs"]));
     }
 }
@@ -114,15 +116,18 @@ fn names_follow_the_conventions() {
 
 #[test]
 fn each_allowed_lint_has_its_reason() {
-    for folder in ["src", "tests"] {
+    for folder in ["src", "tests", "perf"] {
         check(allow_complaints, &files_below(folder, &[".rs"]));
     }
 }
 
 #[test]
 fn nothing_is_left_for_later_and_no_path_of_a_machine_is_written() {
-    let mut all: Vec<Source> = ["README.md", "Cargo.toml", ".ci/run", "tests/run"].map(read).into();
-    for folder in ["src", "tests"] {
+    let mut all: Vec<Source> =
+        ["README.md", "Cargo.toml", ".ci/run", "tests/run", "perf/README.md", "perf/Cargo.toml"]
+            .map(read)
+            .into();
+    for folder in ["src", "tests", "perf"] {
         all.extend(files_below(folder, &[".rs"]));
     }
     all.extend(files_below("static", &[".html", ".css", ".js", ".svg"]));
@@ -131,7 +136,7 @@ fn nothing_is_left_for_later_and_no_path_of_a_machine_is_written() {
 
 #[test]
 fn each_dependency_has_its_reason() {
-    check(dependency_complaints, &[read("Cargo.toml")]);
+    check(dependency_complaints, &[read("Cargo.toml"), read("perf/Cargo.toml")]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Unmasking (RFC 6455 §5.3).
 
 /// Applies a mask in place. `offset` says how many bytes of the payload came before these.
-pub(super) fn apply(mask: [u8; 4], offset: u64, bytes: &mut [u8]) {
+pub fn apply(mask: [u8; 4], offset: u64, bytes: &mut [u8]) {
     let turned = [0, 1, 2, 3].map(|index: u64| {
         let place = (offset.wrapping_add(index)) % 4;
         mask[usize::from(place as u8 & 3)]

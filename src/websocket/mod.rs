@@ -8,7 +8,7 @@ mod deflate;
 mod encodings;
 mod frame;
 pub mod handshake;
-mod mask;
+pub mod mask;
 mod message;
 
 pub use batch::{Batch, BatchBuilder};
