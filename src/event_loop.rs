@@ -94,6 +94,8 @@ struct EventLoop {
     accepting: Accepting,
     accept_logged: Option<Time>,
     signals: Signals,
+    /// Looking for signals costs a system call and a hundred atomic operations: only when one came.
+    is_signalled: bool,
     server: Server<TcpStream>,
     started: Instant,
 }
@@ -129,6 +131,7 @@ impl EventLoop {
             accepting: Accepting::Ready,
             accept_logged: None,
             signals,
+            is_signalled: false,
             server: Server::new(limits, site, zone),
             started: Instant::now(),
         })
@@ -184,7 +187,8 @@ impl EventLoop {
         for event in &self.events {
             match event.token() {
                 LISTENER if self.accepting == Accepting::Drained => self.accepting = Accepting::Ready,
-                LISTENER | SIGNALS => {}
+                LISTENER => {}
+                SIGNALS => self.is_signalled = true,
                 Token(token) => {
                     let readiness = Readiness {
                         is_readable: event.is_readable() || event.is_error(),
@@ -198,6 +202,9 @@ impl EventLoop {
     }
 
     fn handle_signals(&mut self, now: Now) -> Result<(), LoopError> {
+        if !std::mem::take(&mut self.is_signalled) {
+            return Ok(());
+        }
         for signal in self.signals.pending() {
             let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
             if self.listener.take().is_none() {

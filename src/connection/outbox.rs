@@ -17,18 +17,19 @@ const SLICES_MAX: usize = 16;
 /// The queue of one client. Small while nothing waits, which is nearly always.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    front: Option<Entry>,
-    /// Boxed: eight bytes a client instead of thirty-two, since it is hardly ever there.
-    #[expect(clippy::box_collection, reason = "the size of a quiet client counts, see above")]
-    rest: Option<Box<VecDeque<Entry>>>,
-    control: Option<Box<Control>>,
-    queued_bytes: usize,
-    /// Since when no byte has left, while any waits.
-    waiting_since: Time,
+    // The order counts: what a fan-out looks at comes first.
     /// The socket took less than all; nothing is tried before it says that it is writable.
     is_blocked: bool,
     /// Messages were thrown away, so none may follow: behind a gap there is only the close frame.
     is_cut: bool,
+    control: Option<Box<Control>>,
+    front: Option<Entry>,
+    /// Boxed: eight bytes a client instead of thirty-two, since it is hardly ever there.
+    #[expect(clippy::box_collection, reason = "the size of a quiet client counts, see above")]
+    rest: Option<Box<VecDeque<Entry>>>,
+    queued_bytes: usize,
+    /// Since when no byte has left, while any waits.
+    waiting_since: Time,
 }
 
 /// A part of a batch that has still to leave.
@@ -73,6 +74,8 @@ impl Outbox {
     ///
     /// # Errors
     /// Those of the socket, except that it is full.
+    // Inlined into the walk over a room: after each system call a return is a branch that nobody has foreseen.
+    #[inline(always)]
     pub fn send(
         &mut self,
         now: Time,
@@ -85,12 +88,26 @@ impl Outbox {
             return Ok(());
         }
         let bytes = &batch.bytes()[range.clone()];
-        let written = write_once(|| stream.write(bytes))?;
-        if written < bytes.len() {
-            self.is_blocked = true;
-            self.push_back(now, Entry::new(batch, range));
-            self.advance(now, written);
+        match stream.write(bytes) {
+            Ok(written) if written == bytes.len() => Ok(()),
+            result => self.keep_rest(now, batch, range, result),
         }
+    }
+
+    /// Queues what an attempt to write it all has left.
+    #[cold]
+    fn keep_rest(
+        &mut self,
+        now: Time,
+        batch: &Batch,
+        range: Range<usize>,
+        attempt: io::Result<usize>,
+    ) -> io::Result<()> {
+        let is_interrupted = matches!(&attempt, Err(error) if error.kind() == io::ErrorKind::Interrupted);
+        let written = if is_interrupted { 0 } else { taken(attempt)? };
+        self.is_blocked = !is_interrupted;
+        self.push_back(now, Entry::new(batch, range));
+        self.advance(now, written);
         Ok(())
     }
 
@@ -315,15 +332,22 @@ impl Entry {
     }
 }
 
-/// One attempt: a full socket takes nothing, a signal changes nothing.
+/// One attempt; a signal changes nothing.
 fn write_once(mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match write() {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result,
+            result => return taken(result),
         }
+    }
+}
+
+/// What a socket took: of a full one nothing.
+fn taken(attempt: io::Result<usize>) -> io::Result<usize> {
+    match attempt {
+        Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+        result => result,
     }
 }
 
