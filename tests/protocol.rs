@@ -6,6 +6,8 @@
 mod closing;
 #[path = "protocol/compression.rs"]
 mod compression;
+#[path = "protocol/fairness.rs"]
+mod fairness;
 #[path = "protocol/fragments.rs"]
 mod fragments;
 #[path = "protocol/frames.rs"]

@@ -272,10 +272,12 @@ fn measure(case: &Case, all: &[Contender], options: &Options) -> ScenarioResult 
     for (contender, server) in contenders.iter().zip(&mut servers) {
         verify(case, contender, options, server);
     }
-    for round in 0..options.rounds {
+    // Memory is the same each time.
+    let rounds = if case.has_ratios() { options.rounds } else { options.rounds.min(3) };
+    for round in 0..rounds {
         let mut floor = f64::NAN;
         for (contender, server) in contenders.iter().zip(&mut servers) {
-            eprintln!("{}, round {} of {}: {}", case.name, round + 1, options.rounds, contender.name());
+            eprintln!("{}, round {} of {rounds}: {}", case.name, round + 1, contender.name());
             let value = match once(case, contender, &case.plan(options)) {
                 Ok(measurement) => {
                     let value = case.value(&measurement);

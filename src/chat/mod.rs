@@ -94,6 +94,8 @@ pub enum Effect<'a> {
     Publish {
         /// Where it is heard.
         room: RoomId,
+        /// By how many, about: what it costs.
+        audience: usize,
         /// Who does not hear it.
         except: Option<ClientId>,
         /// Text or binary.
@@ -196,9 +198,10 @@ impl Chat {
             Seat::Member { room, index, hears_self } => (room, index as usize, hears_self),
         };
         let except = (!hears_self).then_some(client);
+        let audience = self.rooms[room.index()].members().len();
         match (self.rooms[room.index()].voice(index), kind) {
             (None, _) | (Some(_), Kind::Binary) => {
-                effect(Effect::Publish { room, except, kind, parts: &[payload] });
+                effect(Effect::Publish { room, audience, except, kind, parts: &[payload] });
             }
             (Some(voice), Kind::Text) => match line::text_of(payload) {
                 // An empty message keeps a connection alive; it says nothing.
@@ -206,7 +209,8 @@ impl Chat {
                 b"quit" => self.quit(now, client, effect),
                 text => {
                     let time = self.time.at(now.wall);
-                    effect(Effect::Publish { room, except, kind, parts: &voice.say(time, text) });
+                    let parts = &voice.say(time, text);
+                    effect(Effect::Publish { room, audience, except, kind, parts });
                 }
             },
         }
@@ -230,8 +234,8 @@ impl Chat {
             if here >= MEMBERS_TOLD_SINGLY_MAX {
                 self.count(now, room, 0, 1);
             } else {
-                let time = self.time.at(now.wall);
-                effect(Effect::Publish { room, except: None, kind: Kind::Text, parts: &voice.logout(time) });
+                let parts = &voice.logout(self.time.at(now.wall));
+                effect(Effect::Publish { room, audience: here, except: None, kind: Kind::Text, parts });
             }
         }
     }
@@ -256,10 +260,11 @@ impl Chat {
             };
             room.counts_due = None;
             let (joined, left) = (std::mem::take(&mut room.joined), std::mem::take(&mut room.left));
-            if !room.members().is_empty() {
-                let line = line::counts(self.time.at(now.wall), joined, left, room.members().len());
+            let audience = room.members().len();
+            if audience > 0 {
+                let line = line::counts(self.time.at(now.wall), joined, left, audience);
                 let parts: &[&[u8]] = &[line.as_bytes()];
-                effect(Effect::Publish { room: id, except: None, kind: Kind::Text, parts });
+                effect(Effect::Publish { room: id, audience, except: None, kind: Kind::Text, parts });
             }
         }
     }
@@ -309,11 +314,13 @@ impl Chat {
         let Seat::Member { room: id, index, .. } = self.seat(client) else { return };
         let room = &self.rooms[id.index()];
         let Some(voice) = room.voice(index as usize) else { return };
-        if room.members().len() > MEMBERS_TOLD_SINGLY_MAX {
-            effect(Effect::Send { client, kind: Kind::Text, parts: &voice.welcome() });
+        let audience = room.members().len();
+        let parts = &voice.welcome();
+        if audience > MEMBERS_TOLD_SINGLY_MAX {
+            effect(Effect::Send { client, kind: Kind::Text, parts });
             self.count(now, id, 1, 0);
         } else {
-            effect(Effect::Publish { room: id, except: None, kind: Kind::Text, parts: &voice.welcome() });
+            effect(Effect::Publish { room: id, audience, except: None, kind: Kind::Text, parts });
         }
     }
 
@@ -327,7 +334,7 @@ impl Chat {
             effect(Effect::Leave { room: id, client });
             self.count(now, id, 0, 1);
         } else {
-            effect(Effect::Publish { room: id, except: None, kind: Kind::Text, parts });
+            effect(Effect::Publish { room: id, audience: stay, except: None, kind: Kind::Text, parts });
             effect(Effect::Leave { room: id, client });
         }
         effect(Effect::Close { client, frame: CloseFrame::new(CloseCode::NORMAL, "") });

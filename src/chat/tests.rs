@@ -14,10 +14,10 @@ fn show(effect: &Effect<'_>) -> String {
     match effect {
         Effect::Join { room, client } => format!("{} joins {}", client.0, room.0),
         Effect::Leave { room, client } => format!("{} leaves {}", client.0, room.0),
-        Effect::Publish { room, except: None, kind, parts } => {
+        Effect::Publish { room, except: None, kind, parts, .. } => {
             format!("room {} {kind:?}: {}", room.0, text(parts))
         }
-        Effect::Publish { room, except: Some(client), kind, parts } => {
+        Effect::Publish { room, except: Some(client), kind, parts, .. } => {
             format!("room {} but {} {kind:?}: {}", room.0, client.0, text(parts))
         }
         Effect::Send { client, kind, parts } => format!("to {} {kind:?}: {}", client.0, text(parts)),

@@ -41,9 +41,13 @@ const LAST_READ_BYTES: u32 = 64 * 1024;
 const READ_FACTOR: u32 = 8;
 /// What one client may send in a turn before the others have theirs.
 const CLIENT_READ_BYTES: usize = 64 * 1024;
-/// What is read in a turn, or has to be sent once, before it is delivered: it bounds the memory of
-/// a turn.
-const TURN_BYTES: usize = 256 * 1024;
+/// What is read in a turn, before it is delivered.
+const TURN_READ_BYTES: usize = 256 * 1024;
+/// What a turn hands to the kernel, counted for each receiver: it bounds how long the others wait.
+const TURN_COPY_BYTES: usize = 16 * 1024 * 1024;
+/// The queues of those who have something to read.
+const QUIET: usize = 0;
+const TALKING: usize = 1;
 /// Refused clients that are let in to read why; further ones are closed at once.
 const REFUSED_MAX: usize = 32;
 
@@ -90,8 +94,9 @@ pub struct Server<S> {
     deadlines: Deadlines,
     site: Site,
     limits: Limits,
-    /// Clients with something to read; also those whom a budget has cut off.
-    runnable: VecDeque<ClientId>,
+    /// Clients with something to read; also those whom a budget has cut off. The quiet ones come before
+    /// those who talk: newcomers and pings do not wait for a flood.
+    runnable: [VecDeque<ClientId>; 2],
     /// Clients with something to write, or to end.
     flushable: Vec<ClientId>,
     /// Clients whose conversation ended after this turn's messages were delivered.
@@ -121,6 +126,8 @@ struct Client<S> {
     is_runnable: bool,
     is_flushable: bool,
     is_special: bool,
+    /// The last read brought messages, or not all that there was.
+    is_talking: bool,
 }
 
 /// Whether the server takes clients.
@@ -146,7 +153,7 @@ impl<S: Stream> Server<S> {
             deadlines: Deadlines::default(),
             site,
             limits,
-            runnable: VecDeque::new(),
+            runnable: Default::default(),
             flushable: Vec::new(),
             leaving: Vec::new(),
             finished: Vec::new(),
@@ -180,6 +187,7 @@ impl<S: Stream> Server<S> {
             is_runnable: false,
             is_flushable: false,
             is_special: false,
+            is_talking: false,
         }));
         if is_full {
             self.clients[id.index()].refuse(now, Refusal::Full, b"");
@@ -194,10 +202,10 @@ impl<S: Stream> Server<S> {
         let Some(client) = self.clients.get_mut(token) else { return };
         let id = ClientId::new(token);
         client.is_read_closed |= readiness.is_read_closed;
-        if (readiness.is_readable || readiness.is_read_closed) && !client.is_runnable {
-            client.is_runnable = true;
-            self.runnable.push_back(id);
+        if readiness.is_readable || readiness.is_read_closed {
+            self.mark_runnable(id);
         }
+        let client = &mut self.clients[token];
         if readiness.is_writable {
             client.connection.outbox().unblock();
             self.mark_flushable(id);
@@ -225,7 +233,7 @@ impl<S: Stream> Server<S> {
 
     /// Whether the next turn is due at once.
     pub fn has_work(&self) -> bool {
-        !self.runnable.is_empty()
+        self.runnable.iter().any(|queue| !queue.is_empty())
             || !self.outgoing.is_empty()
             || matches!(self.mode, Mode::AboutToDrain { .. })
     }
@@ -253,6 +261,14 @@ impl<S: Stream> Server<S> {
     /// Rooms and topics with members.
     pub fn room_count(&self) -> usize {
         self.chat.room_count()
+    }
+
+    fn mark_runnable(&mut self, id: ClientId) {
+        let client = &mut self.clients[id.index()];
+        if !client.is_runnable {
+            client.is_runnable = true;
+            self.runnable[usize::from(client.is_talking)].push_back(id);
+        }
     }
 
     fn mark_flushable(&mut self, id: ClientId) {
@@ -299,7 +315,7 @@ mod tests {
     #[test]
     fn a_quiet_client_is_small() {
         // With its deadline (16), seat (12) and place in a room (4), under 256 bytes.
-        assert!(size_of::<Client<[u8; 4]>>() <= 184, "{}", size_of::<Client<[u8; 4]>>());
+        assert!(size_of::<Client<[u8; 4]>>() <= 192, "{}", size_of::<Client<[u8; 4]>>());
     }
 
     #[test]

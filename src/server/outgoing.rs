@@ -2,11 +2,18 @@
 
 use std::ops::Range;
 
+use super::TURN_COPY_BYTES;
 use crate::chat::{ClientId, Effect, RoomId};
 use crate::websocket::{Batch, BatchBuilder, CloseFrame};
 
 /// Builders kept for the next turns; more rooms than this rarely speak in one turn.
 const SPARE_BUILDERS_MAX: usize = 64;
+
+/// What a turn sends once, before it is delivered: it bounds the memory of a turn.
+const TURN_BYTES_MAX: usize = 256 * 1024;
+/// A batch may always grow to this: below, a system call costs more than its bytes, and a large room that
+/// is flooded would pay for many turns.
+const BATCH_BYTES_WORTHWHILE: usize = 8 * 1024;
 
 /// Whose part of the private batch is where.
 type PrivatePart = (ClientId, Range<usize>);
@@ -21,8 +28,11 @@ pub(super) struct Outgoing {
     private: BatchBuilder,
     private_parts: Vec<PrivatePart>,
     close: Option<(ClientId, CloseFrame)>,
-    /// Of all batches since the last turn.
+    /// Of all batches since the last turn: encoded once, and counted for each receiver.
     bytes: usize,
+    copy_bytes: usize,
+    /// It is time to deliver.
+    is_full: bool,
     spare: Vec<BatchBuilder>,
 }
 
@@ -52,7 +62,7 @@ impl Outgoing {
         match effect {
             Effect::Join { room, client } => self.change(room, client, Change::Joined),
             Effect::Leave { room, client } => self.change(room, client, Change::Left),
-            Effect::Publish { room, except, kind, parts } => {
+            Effect::Publish { room, audience, except, kind, parts } => {
                 let turn = self.touch(room);
                 let start = turn.builder.len();
                 turn.builder.push(kind, parts);
@@ -61,12 +71,17 @@ impl Outgoing {
                     turn.changes.push((client, Change::Except(start..end)));
                 }
                 self.bytes += end - start;
+                self.copy_bytes += (end - start) * audience;
+                let is_worthwhile = end >= BATCH_BYTES_WORTHWHILE;
+                self.is_full |=
+                    self.bytes >= TURN_BYTES_MAX || (is_worthwhile && self.copy_bytes >= TURN_COPY_BYTES);
             }
             Effect::Send { client, kind, parts } => {
                 let start = self.private.len();
                 self.private.push(kind, parts);
                 let end = self.private.len();
                 self.bytes += end - start;
+                self.is_full |= self.bytes >= TURN_BYTES_MAX;
                 match self.private_parts.last_mut() {
                     Some((last, range)) if *last == client => range.end = end,
                     _ => self.private_parts.push((client, start..end)),
@@ -83,9 +98,14 @@ impl Outgoing {
         Some(frame)
     }
 
-    /// Bytes that this turn has to send so far.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
+    /// Bytes that this turn hands to the kernel so far, counted for each receiver.
+    pub(super) fn copy_bytes(&self) -> usize {
+        self.copy_bytes
+    }
+
+    /// Whether nothing more should be read before this is delivered.
+    pub(super) fn is_full(&self) -> bool {
+        self.is_full
     }
 
     /// Whether nothing has to be sent.
@@ -107,7 +127,7 @@ impl Outgoing {
 
     /// Takes a room in which something was said.
     pub(super) fn pop_room(&mut self) -> Option<(RoomId, RoomTurn)> {
-        self.bytes = 0;
+        (self.bytes, self.copy_bytes, self.is_full) = (0, 0, false);
         let room = self.touched.pop()?;
         Some((room, std::mem::take(&mut self.rooms[room.index()])))
     }
@@ -215,9 +235,9 @@ mod tests {
         }
         outgoing.apply(Effect::Leave { room, client: bob });
         outgoing.apply(Effect::Join { room, client: alice });
-        outgoing.apply(Effect::Publish { room, except: Some(alice), kind, parts });
+        outgoing.apply(Effect::Publish { room, audience: 2, except: Some(alice), kind, parts });
         outgoing.apply(Effect::Join { room, client: bob });
-        outgoing.apply(Effect::Publish { room, except: None, kind, parts });
+        outgoing.apply(Effect::Publish { room, audience: 2, except: None, kind, parts });
         assert!(!outgoing.is_empty());
 
         let (batch, private) = outgoing.seal_private().expect("three messages");
@@ -231,5 +251,38 @@ mod tests {
         assert!(outgoing.pop_room().is_none() && outgoing.is_empty());
         outgoing.recycle_room(batch);
         assert_eq!(outgoing.spare.len(), 1);
+    }
+
+    #[test]
+    fn a_turn_is_full_by_memory_or_by_what_the_kernel_must_copy() {
+        let (one, other) = (RoomId::new(0), RoomId::new(1));
+        let message = [b'x'; 1000];
+        // Audience, messages that still fit: 256 KiB once, 16 MiB in all, but 8 KiB at least.
+        for (audience, fits) in [(1, 261), (60, 261), (100, 167), (1000, 16), (10_000, 8), (1_000_000, 8)] {
+            let mut outgoing = Outgoing::default();
+            let mut count = 0;
+            while !outgoing.is_full() {
+                outgoing.apply(Effect::Publish {
+                    room: one,
+                    audience,
+                    except: None,
+                    kind: Kind::Text,
+                    parts: &[&message],
+                });
+                count += 1;
+            }
+            assert_eq!(count, fits + 1, "{audience} receivers");
+            // Another room has not had its share yet.
+            while outgoing.pop_room().is_some() {}
+            assert!(!outgoing.is_full());
+            let parts: &[&[u8]] = &[&message];
+            let say =
+                |room| Effect::Publish { room, audience: 100_000, except: None, kind: Kind::Text, parts };
+            (0..8).for_each(|_| outgoing.apply(say(one)));
+            outgoing.apply(say(other));
+            assert!(!outgoing.is_full());
+            outgoing.apply(say(one));
+            assert!(outgoing.is_full());
+        }
     }
 }

@@ -9,8 +9,8 @@ use log::{Level, debug, info, log};
 use super::outgoing::{Change, parts_of};
 use super::site::Answer;
 use super::{
-    CLIENT_READ_BYTES, Client, FIRST_READ_BYTES, LAST_READ_BYTES, Mode, READ_FACTOR, Server, Stream,
-    TURN_BYTES, printable,
+    CLIENT_READ_BYTES, Client, FIRST_READ_BYTES, LAST_READ_BYTES, Mode, QUIET, READ_FACTOR, Server, Stream,
+    TALKING, TURN_COPY_BYTES, TURN_READ_BYTES, printable,
 };
 use crate::chat::{ClientId, RoomId};
 use crate::clock::{Now, Time};
@@ -19,34 +19,42 @@ use crate::http::Refusal;
 use crate::websocket::{Batch, CloseCode, CloseFrame, Encodings};
 
 impl<S: Stream> Server<S> {
-    /// Reads from every client that is ready, each within its budget and all within the turn's.
-    /// Who is cut off comes first in the next turn.
+    /// Reads from every client that is ready, within the turn's budget: first once from each of the quiet
+    /// ones, and from newcomers, then from those who talk. Who is not reached comes first in the next turn.
     pub(super) fn read(&mut self, now: Now) {
         let mut used = 0;
-        for _ in 0..self.runnable.len() {
-            // A byte read can be many to send: a chat line is longer than its text.
-            if used.max(self.outgoing.bytes()) >= TURN_BYTES {
-                break;
+        // A crowd of quiet ones must not keep others from talking: these have half of what is read, and
+        // their first has his turn even if the batches are full.
+        for (queue, budget) in [(QUIET, TURN_READ_BYTES / 2), (TALKING, TURN_READ_BYTES)] {
+            for place in 0..self.runnable[queue].len() {
+                let is_owed = queue == TALKING && place == 0;
+                if used >= budget || (self.outgoing.is_full() && !is_owed) {
+                    break;
+                }
+                let id = self.runnable[queue].pop_front().expect("one round of the queue");
+                // A request takes more than one read, and is not what floods are made of.
+                let is_newcomer = self.clients[id.index()].connection.is_awaiting_handshake();
+                let budget = if queue == TALKING || is_newcomer { CLIENT_READ_BYTES } else { 1 };
+                used += self.read_client(now, id, budget);
+                self.mark_flushable(id);
+                self.arm(id);
             }
-            let id = self.runnable.pop_front().expect("one round of the queue");
-            used += self.read_client(now, id);
-            self.mark_flushable(id);
-            self.arm(id);
         }
     }
 
     /// Reads from one client until it has no more or its budget is used; returns what it used.
-    fn read_client(&mut self, now: Now, id: ClientId) -> usize {
-        self.clients[id.index()].is_runnable = false;
+    fn read_client(&mut self, now: Now, id: ClientId, budget: usize) -> usize {
+        let client = &mut self.clients[id.index()];
+        (client.is_runnable, client.is_talking) = (false, false);
         let mut used = 0;
         loop {
             let client = &mut self.clients[id.index()];
             if client.connection.is_finished() {
                 return used;
             }
-            if used >= CLIENT_READ_BYTES {
-                client.is_runnable = true;
-                self.runnable.push_back(id);
+            if used >= budget || (used > 0 && self.outgoing.is_full()) {
+                client.is_talking = true;
+                self.mark_runnable(id);
                 return used;
             }
             let chunk = client.read_bytes as usize;
@@ -58,11 +66,13 @@ impl<S: Stream> Server<S> {
                 }
                 Ok(length) => {
                     used += length;
-                    client.adapt(length);
+                    let cost_before = self.outgoing.copy_bytes();
                     self.handle_bytes(now, id, length);
+                    let cost = self.outgoing.copy_bytes() - cost_before;
                     // A short read has emptied the socket; the next byte is a new edge. Only an
                     // end that is already there brings none.
-                    let client = &self.clients[id.index()];
+                    let client = &mut self.clients[id.index()];
+                    client.adapt(length, cost);
                     if length < chunk && !client.is_read_closed {
                         return used;
                     }
@@ -86,6 +96,7 @@ impl<S: Stream> Server<S> {
         while let Some(event) = client.connection.receive(now.time, limits, &mut self.inflater, &mut input) {
             match event {
                 Event::Message { kind, payload } => {
+                    client.is_talking = true;
                     self.chat
                         .handle_message(now, id, kind, payload, &mut |effect| self.outgoing.apply(effect));
                     if let Some(frame) = self.outgoing.take_close(id) {
@@ -301,7 +312,7 @@ impl<S: Stream> Server<S> {
                 assert!(client.connection.is_finished(), "a slot is freed after its connection");
                 debug!("{} is gone", client.address);
                 if client.is_runnable {
-                    self.runnable.retain(|&other| other != id);
+                    self.runnable.iter_mut().for_each(|queue| queue.retain(|&other| other != id));
                 }
             }
         }
@@ -310,14 +321,15 @@ impl<S: Stream> Server<S> {
 }
 
 impl<S> Client<S> {
-    /// The size of the next read: a message larger than the chunk is not fetched in crumbs, and
-    /// many small clients do not each claim a large one.
-    fn adapt(&mut self, length: usize) {
+    /// The size of the next read: a message larger than the chunk is not fetched in crumbs, many small
+    /// clients do not each claim a large one, and what one read hands out to a large room fits a turn.
+    fn adapt(&mut self, length: usize, cost: usize) {
         let chunk = self.read_bytes;
-        let next = if length == chunk as usize {
-            chunk * READ_FACTOR
-        } else if length <= (chunk / READ_FACTOR) as usize {
+        let factor = READ_FACTOR as usize;
+        let next = if length <= chunk as usize / factor || cost > TURN_COPY_BYTES {
             chunk / READ_FACTOR
+        } else if length == chunk as usize && cost * factor <= TURN_COPY_BYTES {
+            chunk * READ_FACTOR
         } else {
             chunk
         };

@@ -27,15 +27,18 @@ pub(crate) const LIMITS: Limits = Limits {
 
 /// Both directions between a client and the server.
 #[derive(Default)]
-struct Wire {
-    arrived: VecDeque<u8>,
+pub(crate) struct Wire {
+    pub(crate) arrived: VecDeque<u8>,
     has_ended: bool,
-    taken: Vec<u8>,
+    pub(crate) taken: Vec<u8>,
+    /// Bytes taken; nothing else is kept of them by one who forgets.
+    pub(crate) taken_count: usize,
+    pub(crate) forgets: bool,
     is_shut: bool,
 }
 
 /// The server's end of a wire.
-pub(crate) struct MemoryStream(Rc<RefCell<Wire>>);
+pub(crate) struct MemoryStream(pub(crate) Rc<RefCell<Wire>>);
 
 impl Read for MemoryStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -60,8 +63,12 @@ impl Write for MemoryStream {
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut wire = self.0.borrow_mut();
         assert!(!wire.is_shut, "nothing is written after the end of our direction");
-        slices.iter().for_each(|slice| wire.taken.extend_from_slice(slice));
-        Ok(slices.iter().map(|slice| slice.len()).sum())
+        if !wire.forgets {
+            slices.iter().for_each(|slice| wire.taken.extend_from_slice(slice));
+        }
+        let count = slices.iter().map(|slice| slice.len()).sum();
+        wire.taken_count += count;
+        Ok(count)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -89,8 +96,7 @@ impl Peer {
     }
 
     pub(crate) fn connect_with(limits: Limits) -> Peer {
-        let site = Site::new(vec!["localhost".to_owned()], vec!["https://friend.example".to_owned()], true);
-        let mut server = Server::new(limits, site, jiff::tz::TimeZone::UTC);
+        let mut server = new_server(limits);
         let wire = Rc::new(RefCell::new(Wire::default()));
         let token = server.next_token();
         let address = "192.0.2.7:4242".parse().expect("an address");
@@ -152,8 +158,13 @@ impl Peer {
     }
 }
 
+pub(crate) fn new_server(limits: Limits) -> Server<MemoryStream> {
+    let site = Site::new(vec!["localhost".to_owned()], vec!["https://friend.example".to_owned()], true);
+    Server::new(limits, site, jiff::tz::TimeZone::UTC)
+}
+
 /// Nothing here depends on time, which stands still.
-fn now() -> Now {
+pub(crate) fn now() -> Now {
     Now {
         time: Time::from_millis(1_000),
         wall: jiff::Timestamp::from_second(1_795_176_187).expect("in range"),
