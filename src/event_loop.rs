@@ -2,7 +2,8 @@
 //! happened and what time it is.
 
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,8 @@ use signal_hook_mio::v1_0::Signals;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::clock::{Now, Time};
-use crate::server::{Limits, Readiness, Server, Site, Stream};
+use crate::http::Refusal;
+use crate::server::{Account, Limits, Readiness, Server, Site, Stream};
 
 /// Clients' tokens are their slots, counted from zero.
 const LISTENER: Token = Token(usize::MAX - 1);
@@ -92,6 +94,9 @@ struct EventLoop {
     /// None once the server is stopping.
     listener: Option<TcpListener>,
     accepting: Accepting,
+    /// A descriptor kept for the day on which there is no other: it is given up for as long as it takes to
+    /// tell one client so. Without it the others would wait in the kernel for nothing.
+    reserve: Option<File>,
     accept_logged: Option<Time>,
     signals: Signals,
     /// Looking for signals costs a system call and a hundred atomic operations: only when one came.
@@ -129,6 +134,7 @@ impl EventLoop {
             events: Events::with_capacity(limits.clients_max.saturating_add(8).min(EVENTS_MAX)),
             listener: Some(listener),
             accepting: Accepting::Ready,
+            reserve: open_reserve(),
             accept_logged: None,
             signals,
             is_signalled: false,
@@ -152,6 +158,7 @@ impl EventLoop {
             self.accept(now);
             self.server.turn(now);
             if self.server.is_drained(now) {
+                self.log_account();
                 match self.server.client_count() {
                     0 => info!("stopped: every client has got what it was owed"),
                     count => warn!("stopped: {count} clients did not take what they were owed in time"),
@@ -159,6 +166,15 @@ impl EventLoop {
                 return Ok(());
             }
         }
+    }
+
+    /// The ledger's last page.
+    fn log_account(&self) {
+        let Account { accepted, delivered, dropped, lost, queued } = self.server.account();
+        info!(
+            "deliveries: {accepted} accepted = {delivered} delivered + {dropped} dropped + {} lost",
+            lost + queued
+        );
     }
 
     fn now(&self) -> Now {
@@ -239,12 +255,38 @@ impl EventLoop {
                         io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted
                     ) => {}
                 Err(error) => {
-                    self.accepting = Accepting::PausedUntil(now.time + ACCEPT_PAUSE);
                     self.log_accept_error(now, &error);
-                    return;
+                    if !(is_out_of_descriptors(&error) && self.turn_away(now)) {
+                        self.accepting = Accepting::PausedUntil(now.time + ACCEPT_PAUSE);
+                        return;
+                    }
                 }
             }
         }
+    }
+
+    /// Tells one client that there is no descriptor for it, with the help of the reserve. `false`: there was
+    /// none, or nobody is waiting.
+    fn turn_away(&mut self, now: Now) -> bool {
+        let Some(listener) = self.listener.as_ref().filter(|_| self.reserve.take().is_some()) else {
+            // Perhaps there is one by now.
+            self.reserve = open_reserve();
+            return false;
+        };
+        let is_told = match listener.accept() {
+            Ok((mut stream, _)) => {
+                // It may not have asked yet; whatever it asks, this is the answer. What it has sent is read,
+                // or the answer might be lost with it (RFC 1122 §4.2.2.13).
+                let response = Refusal::Full.response().encode(Some(now.wall), true);
+                let _ = stream.read(&mut [0; 1024]);
+                let _ = stream.write(&response);
+                let _ = stream.shutdown_write();
+                true
+            }
+            Err(_) => false,
+        };
+        self.reserve = open_reserve();
+        is_told
     }
 
     fn take(&mut self, now: Now, mut stream: TcpStream, address: SocketAddr) {
@@ -272,6 +314,17 @@ impl EventLoop {
             warn!("cannot take a client: {error} (said at most every 10 s)");
         }
     }
+}
+
+fn open_reserve() -> Option<File> {
+    File::open("/dev/null").ok()
+}
+
+/// Of the process, or of the whole machine (accept(2)).
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {

@@ -6,6 +6,8 @@ mod support;
 mod chat;
 #[path = "server/crowd.rs"]
 mod crowd;
+#[path = "server/descriptors.rs"]
+mod descriptors;
 #[path = "server/messages.rs"]
 mod messages;
 #[path = "server/pages.rs"]
@@ -16,6 +18,8 @@ mod peers;
 mod process;
 #[path = "server/refusals.rs"]
 mod refusals;
+#[path = "server/stats.rs"]
+mod stats;
 #[path = "server/times.rs"]
 mod times;
 #[path = "server/violations.rs"]

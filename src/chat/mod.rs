@@ -94,7 +94,7 @@ pub enum Effect<'a> {
     Publish {
         /// Where it is heard.
         room: RoomId,
-        /// By how many, about: what it costs.
+        /// The members that it is for, with the one who does not hear it.
         audience: usize,
         /// Who does not hear it.
         except: Option<ClientId>,
@@ -276,12 +276,13 @@ impl Chat {
 
     /// Forgets rooms without members. Called when the turn's messages are delivered, so that a
     /// room's slot does not change owner before.
-    pub fn forget_empty_rooms(&mut self) {
+    pub fn forget_empty_rooms(&mut self, forgotten: &mut impl FnMut(RoomId)) {
         for id in self.emptied.drain(..) {
             let is_empty = self.rooms.get(id.index()).is_some_and(|room| room.members().is_empty());
             if is_empty {
                 let room = self.rooms.remove(id.index());
                 self.places.remove(room.place());
+                forgotten(id);
             }
         }
     }
@@ -289,6 +290,19 @@ impl Chat {
     /// Who hears what is published in a room.
     pub fn members(&self, room: RoomId) -> &[ClientId] {
         self.rooms.get(room.index()).map_or(&[], Room::members)
+    }
+
+    /// Where a client is a member.
+    pub fn room_of(&self, client: ClientId) -> Option<RoomId> {
+        match self.seat(client) {
+            Seat::Member { room, .. } => Some(room),
+            Seat::Nowhere | Seat::Echo => None,
+        }
+    }
+
+    /// All rooms and topics, and how many are there.
+    pub fn rooms(&self) -> impl Iterator<Item = (RoomId, &Place, usize)> {
+        self.rooms.iter().map(|(index, room)| (RoomId::new(index), room.place(), room.members().len()))
     }
 
     /// Rooms and topics that exist.
@@ -334,7 +348,8 @@ impl Chat {
             effect(Effect::Leave { room: id, client });
             self.count(now, id, 0, 1);
         } else {
-            effect(Effect::Publish { room: id, audience: stay, except: None, kind: Kind::Text, parts });
+            let audience = stay + 1;
+            effect(Effect::Publish { room: id, audience, except: None, kind: Kind::Text, parts });
             effect(Effect::Leave { room: id, client });
         }
         effect(Effect::Close { client, frame: CloseFrame::new(CloseCode::NORMAL, "") });

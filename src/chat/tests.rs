@@ -116,7 +116,7 @@ fn a_room_of_three() {
     script.leave(&[1, 2]);
     script.saw(&["1 leaves 0", "2 leaves 1"]);
     assert_eq!(script.chat.room_count(), 2);
-    script.chat.forget_empty_rooms();
+    script.chat.forget_empty_rooms(&mut |_| {});
     assert_eq!((script.chat.room_count(), script.chat.places.len()), (0, 0));
 }
 
@@ -196,7 +196,7 @@ fn counts_of_a_room_that_is_gone_are_not_told_to_its_successor() {
     (0..=MEMBERS_TOLD_SINGLY_MAX).for_each(|client| script.enter(client, lobby()));
     let everybody: Vec<usize> = (0..=MEMBERS_TOLD_SINGLY_MAX).collect();
     script.leave(&everybody);
-    script.chat.forget_empty_rooms();
+    script.chat.forget_empty_rooms(&mut |_| {});
     script.enter(0, Place::Room("next".to_owned()));
     script.seen.clear();
     script.now.time = Time::from_millis(5000);
@@ -210,6 +210,6 @@ fn an_emptied_room_that_fills_again_in_the_same_turn_stays() {
     script.enter(0, lobby());
     script.leave(&[0]);
     script.enter(1, lobby());
-    script.chat.forget_empty_rooms();
+    script.chat.forget_empty_rooms(&mut |_| {});
     assert_eq!(script.chat.members(RoomId(0)), [ClientId::new(1)]);
 }

@@ -11,7 +11,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::time::Duration;
 
-pub use outbox::{Backlog, Outbox};
+pub use outbox::{Backlog, Handed, Outbox};
 
 use crate::clock::Time;
 use crate::http::{HeadScanner, Refusal};
@@ -361,6 +361,16 @@ impl Connection {
         &mut self.outbox
     }
 
+    /// Messages that the peer has still to get.
+    pub fn queued_messages(&self) -> u32 {
+        self.outbox.queued_messages()
+    }
+
+    /// Bytes that the peer has still to get.
+    pub fn queued_bytes(&self) -> usize {
+        self.outbox.queued_bytes()
+    }
+
     /// Whether something waits for the socket, or its end for the last of it.
     pub fn wants_flush(&self) -> bool {
         let is_leaving =
@@ -412,7 +422,8 @@ impl Connection {
 
     fn queue_response(&mut self, now: Time, response: Vec<u8>) {
         let range = 0..response.len();
-        self.outbox.queue(now, &Batch::unframed(response), range);
+        let handed = self.outbox.queue(now, &Batch::unframed(response), range);
+        assert_eq!(handed, Handed::Queued(0), "a response is no message");
     }
 
     fn finish(&mut self) {

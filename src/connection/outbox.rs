@@ -28,6 +28,8 @@ pub struct Outbox {
     #[expect(clippy::box_collection, reason = "the size of a quiet client counts, see above")]
     rest: Option<Box<VecDeque<Entry>>>,
     queued_bytes: usize,
+    /// Messages whose last byte has not left.
+    queued_messages: u32,
     /// Since when no byte has left, while any waits.
     waiting_since: Time,
 }
@@ -40,6 +42,10 @@ struct Entry {
     end: usize,
     /// The end of what must leave before anything else may: of a frame that has begun.
     begun_until: usize,
+    /// Messages whose last byte has not left.
+    messages: u32,
+    /// The frame that has begun is a message.
+    has_begun_message: bool,
     /// A ping or a pong.
     is_urgent: bool,
 }
@@ -53,6 +59,20 @@ struct Control {
     close: Option<CloseFrame>,
 }
 
+/// What became of the messages of a batch at one client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "the ledger wants to know"]
+pub enum Handed {
+    /// The socket took them all.
+    Delivered,
+    /// So many of them wait.
+    Queued(u32),
+    /// The client was cut.
+    Dropped,
+    /// The client is gone.
+    Lost,
+}
+
 /// How far behind a client was when its queue was thrown away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backlog {
@@ -64,10 +84,15 @@ pub struct Backlog {
 
 impl Outbox {
     /// Queues whole frames of a batch; none any more after [`Outbox::cut`].
-    pub fn queue(&mut self, now: Time, batch: &Batch, range: Range<usize>) {
-        if !range.is_empty() && !self.is_cut {
+    pub fn queue(&mut self, now: Time, batch: &Batch, range: Range<usize>) -> Handed {
+        if self.is_cut {
+            return Handed::Dropped;
+        }
+        let before = self.queued_messages;
+        if !range.is_empty() {
             self.push_back(now, Entry::new(batch, range));
         }
+        Handed::Queued(self.queued_messages - before)
     }
 
     /// Sends whole frames at once where nothing waits before them, and queues what is left.
@@ -82,14 +107,13 @@ impl Outbox {
         batch: &Batch,
         range: Range<usize>,
         stream: &mut impl Write,
-    ) -> io::Result<()> {
+    ) -> io::Result<Handed> {
         if !self.is_idle() || self.is_cut {
-            self.queue(now, batch, range);
-            return Ok(());
+            return Ok(self.queue(now, batch, range));
         }
         let bytes = &batch.bytes()[range.clone()];
         match stream.write(bytes) {
-            Ok(written) if written == bytes.len() => Ok(()),
+            Ok(written) if written == bytes.len() => Ok(Handed::Delivered),
             result => self.keep_rest(now, batch, range, result),
         }
     }
@@ -102,13 +126,13 @@ impl Outbox {
         batch: &Batch,
         range: Range<usize>,
         attempt: io::Result<usize>,
-    ) -> io::Result<()> {
+    ) -> io::Result<Handed> {
         let is_interrupted = matches!(&attempt, Err(error) if error.kind() == io::ErrorKind::Interrupted);
         let written = if is_interrupted { 0 } else { taken(attempt)? };
         self.is_blocked = !is_interrupted;
         self.push_back(now, Entry::new(batch, range));
         self.advance(now, written);
-        Ok(())
+        Ok(Handed::Queued(self.queued_messages))
     }
 
     /// Queues a ping.
@@ -175,15 +199,17 @@ impl Outbox {
         let mut backlog = Backlog { messages: 0, bytes: 0 };
         let mut kept = None;
         for mut entry in self.front.take().into_iter().chain(*self.rest.take().unwrap_or_default()) {
-            backlog.messages += entry.batch.count_messages(entry.begun_until..entry.end);
+            backlog.messages += u64::from(entry.messages - u32::from(entry.has_begun_message));
             backlog.bytes += entry.end - entry.begun_until;
             if entry.has_begun() {
                 assert!(kept.is_none(), "one frame at a time can have begun to leave");
                 entry.end = entry.begun_until;
+                entry.messages = u32::from(entry.has_begun_message);
                 kept = Some(entry);
             }
         }
         self.queued_bytes -= backlog.bytes;
+        self.queued_messages = kept.as_ref().map_or(0, |entry: &Entry| entry.messages);
         self.front = kept;
         self.assert_invariants();
         backlog
@@ -202,6 +228,11 @@ impl Outbox {
     /// Bytes that wait, without control frames that have no place yet.
     pub fn queued_bytes(&self) -> usize {
         self.queued_bytes
+    }
+
+    /// Messages whose last byte has not left.
+    pub fn queued_messages(&self) -> u32 {
+        self.queued_messages
     }
 
     /// When the peer will have taken no byte for `timeout`, though some wait.
@@ -248,6 +279,7 @@ impl Outbox {
 
     fn push_back(&mut self, now: Time, entry: Entry) {
         self.queued_bytes += entry.bytes().len();
+        self.queued_messages += entry.messages;
         if self.front.is_none() {
             self.waiting_since = now;
             self.front = Some(entry);
@@ -266,10 +298,13 @@ impl Outbox {
         while let Some(front) = &mut self.front {
             let length = front.bytes().len();
             if written < length {
+                let before = front.messages;
                 front.advance(written);
+                self.queued_messages -= before - front.messages;
                 break;
             }
             written -= length;
+            self.queued_messages -= front.messages;
             self.front = self.rest.as_mut().and_then(|rest| rest.pop_front());
         }
         if self.rest.as_ref().is_some_and(|rest| rest.is_empty()) {
@@ -281,6 +316,7 @@ impl Outbox {
     fn assert_invariants(&self) {
         assert!(self.front.is_some() || self.rest.is_none(), "the front entry is the first");
         assert!(self.front.is_some() || self.queued_bytes == 0, "no entry, no bytes");
+        assert!(self.front.is_some() || self.queued_messages == 0, "no entry, no messages");
         debug_assert_eq!(
             self.queued_bytes,
             self.front
@@ -311,7 +347,16 @@ impl Entry {
     fn part(batch: Batch, range: Range<usize>) -> Entry {
         // A response of HTTP counts as begun: nothing goes before it, and no cut drops it.
         let begun_until = if batch.is_framed() { range.start } else { range.end };
-        Entry { batch, start: range.start, end: range.end, begun_until, is_urgent: false }
+        let messages = batch.count_messages(range.clone());
+        Entry {
+            batch,
+            start: range.start,
+            end: range.end,
+            begun_until,
+            messages,
+            has_begun_message: false,
+            is_urgent: false,
+        }
     }
 
     fn bytes(&self) -> &[u8] {
@@ -322,10 +367,15 @@ impl Entry {
         self.begun_until > self.start
     }
 
-    /// Walks to the frame in which the cursor now stands.
+    /// Walks to the frame in which the cursor now stands, and counts the messages that have left.
     fn advance(&mut self, written: usize) {
         self.start += written;
-        while self.begun_until < self.start {
+        while self.begun_until <= self.start {
+            self.messages -= u32::from(std::mem::take(&mut self.has_begun_message));
+            if self.begun_until == self.start {
+                break;
+            }
+            self.has_begun_message = self.batch.is_message(self.begun_until);
             self.begun_until = self.batch.frame_end(self.begun_until);
         }
         assert!(self.begun_until <= self.end, "entries hold whole frames");
@@ -401,11 +451,22 @@ mod tests {
         0..batch.bytes().len()
     }
 
+    /// Queues a whole batch, of which all messages must wait.
+    fn queue(outbox: &mut Outbox, batch: &Batch) {
+        let messages = batch.count_messages(all(batch));
+        assert_eq!(outbox.queue(NOW, batch, all(batch)), Handed::Queued(messages));
+    }
+
+    /// Sends a whole batch to a socket that does not fail.
+    fn send(outbox: &mut Outbox, batch: &Batch, pipe: &mut Pipe) -> Handed {
+        outbox.send(NOW, batch, all(batch), pipe).expect("a pipe does not fail")
+    }
+
     #[test]
     fn an_idle_client_is_written_to_at_once_and_keeps_nothing() {
         let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: 100, ..Pipe::default() });
         let batch = batch(&[b"one", b"two"]);
-        outbox.send(NOW, &batch, all(&batch), &mut pipe).expect("room");
+        assert_eq!(send(&mut outbox, &batch, &mut pipe), Handed::Delivered);
         assert!(outbox.is_idle());
         assert_eq!(pipe.taken, batch.bytes());
         assert!(size_of::<Outbox>() <= 80, "{}", size_of::<Outbox>());
@@ -415,8 +476,8 @@ mod tests {
     fn a_full_socket_is_not_asked_again_before_it_is_writable() {
         let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: 3, ..Pipe::default() });
         let batch = batch(&[b"one", b"two"]);
-        outbox.send(NOW, &batch, all(&batch), &mut pipe).expect("some room");
-        outbox.send(NOW, &batch, all(&batch), &mut pipe).expect("no room");
+        assert_eq!(send(&mut outbox, &batch, &mut pipe), Handed::Queued(2));
+        assert_eq!(send(&mut outbox, &batch, &mut pipe), Handed::Queued(2));
         outbox.flush(NOW, &mut pipe).expect("no room");
         assert_eq!((pipe.calls, outbox.queued_bytes()), (1, 17));
         pipe.room = 100;
@@ -431,8 +492,8 @@ mod tests {
     fn control_frames_go_between_frames_and_to_a_blocked_peer_only_the_newest_pong() {
         let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: 3, ..Pipe::default() });
         let batch = batch(&[b"one"]);
-        outbox.send(NOW, &batch, all(&batch), &mut pipe).expect("some room");
-        outbox.queue(NOW, &batch, all(&batch));
+        assert_eq!(send(&mut outbox, &batch, &mut pipe), Handed::Queued(1));
+        queue(&mut outbox, &batch);
         outbox.queue_pong(b"old");
         outbox.queue_pong(b"new");
         outbox.queue_ping([1; 8]);
@@ -454,8 +515,8 @@ mod tests {
     fn a_newer_pong_does_not_overtake_one_that_waits() {
         let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: 3, ..Pipe::default() });
         let batch = batch(&[b"one"]);
-        outbox.send(NOW, &batch, all(&batch), &mut pipe).expect("some room");
-        outbox.queue(NOW, &batch, all(&batch));
+        assert_eq!(send(&mut outbox, &batch, &mut pipe), Handed::Queued(1));
+        queue(&mut outbox, &batch);
         for (pong, room) in [(b"A", 1), (b"B", 100)] {
             outbox.queue_pong(pong);
             pipe.room = room;
@@ -477,7 +538,7 @@ mod tests {
     fn the_response_of_the_handshake_goes_before_any_frame() {
         let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: 100, ..Pipe::default() });
         let response = Batch::unframed(b"HTTP/1.1 101\r\n\r\n".to_vec());
-        outbox.queue(NOW, &response, all(&response));
+        queue(&mut outbox, &response);
         outbox.queue_pong(b"x");
         outbox.flush(NOW, &mut pipe).expect("room");
         assert_eq!(pipe.taken, b"HTTP/1.1 101\r\n\r\n\x8A\x01x");
@@ -487,10 +548,12 @@ mod tests {
     fn a_cut_finishes_the_frame_that_has_begun_and_counts_the_rest() {
         let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: 7, ..Pipe::default() });
         let batch = batch(&[b"one", b"two", b"three"]);
-        outbox.send(NOW, &batch, all(&batch), &mut pipe).expect("some room");
-        outbox.queue(NOW, &batch, all(&batch));
+        assert_eq!(send(&mut outbox, &batch, &mut pipe), Handed::Queued(2));
+        queue(&mut outbox, &batch);
+        assert_eq!(outbox.queued_messages(), 5);
         assert_eq!(outbox.cut(NOW), Backlog { messages: 4, bytes: 7 + 17 });
-        outbox.queue(NOW, &batch, all(&batch));
+        assert_eq!(outbox.queued_messages(), 1, "the one that has begun");
+        assert_eq!(outbox.queue(NOW, &batch, all(&batch)), Handed::Dropped);
         outbox.queue_close(CloseFrame::new(CloseCode::TRY_AGAIN_LATER, ""));
         pipe.room = 100;
         outbox.unblock();
@@ -502,9 +565,9 @@ mod tests {
     fn a_few_frames_of_a_large_batch_are_copied() {
         let mut outbox = Outbox { is_blocked: true, ..Outbox::default() };
         let batch = batch(&[b"small", &[b'x'; 1000]]);
-        outbox.queue(NOW, &batch, 0..7);
+        assert_eq!(outbox.queue(NOW, &batch, 0..7), Handed::Queued(1));
         assert_eq!(outbox.front.as_ref().expect("queued").batch.bytes(), b"\x81\x05small");
-        outbox.queue(NOW, &batch, all(&batch));
+        queue(&mut outbox, &batch);
         let mut builder = BatchBuilder::default();
         builder.recycle(batch);
         assert_eq!(outbox.queued_bytes(), 7 + 7 + 1004);
@@ -516,7 +579,7 @@ mod tests {
         let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: 3, ..Pipe::default() });
         assert_eq!(outbox.stalled_at(timeout), Time::NEVER);
         let batch = batch(&[b"one"]);
-        outbox.send(NOW, &batch, all(&batch), &mut pipe).expect("some room");
+        assert_eq!(send(&mut outbox, &batch, &mut pipe), Handed::Queued(1));
         assert_eq!(outbox.stalled_at(timeout), Time::from_millis(105));
         outbox.unblock();
         outbox.flush(Time::from_millis(50), &mut pipe).expect("no room");
@@ -534,16 +597,27 @@ mod tests {
             grants in prop::collection::vec(0_usize..200, 0..40),
         ) {
             let (mut outbox, mut pipe) = (Outbox::default(), Pipe::default());
-            let mut wanted = Vec::new();
+            let (mut wanted, mut ends) = (Vec::new(), Vec::new());
             let mut grants = grants.into_iter();
             for length in lengths {
                 let batch = batch(&[&vec![b'x'; length], b"tail"]);
                 wanted.extend_from_slice(batch.bytes());
-                outbox.send(NOW, &batch, all(&batch), &mut pipe).expect("a pipe does not fail");
+                ends.extend([wanted.len() - 6, wanted.len()]);
+                let before = outbox.queued_messages();
+                let handed = send(&mut outbox, &batch, &mut pipe);
+                let queued = outbox.queued_messages();
+                let as_said = match handed {
+                    Handed::Queued(count) => queued == before + count,
+                    _ => handed == Handed::Delivered && queued == 0,
+                };
+                prop_assert!(as_said, "{handed:?}: {before} before, {queued} afterwards");
                 pipe.room += grants.next().unwrap_or(0);
                 outbox.unblock();
                 outbox.flush(NOW, &mut pipe).expect("a pipe does not fail");
                 prop_assert_eq!(outbox.queued_bytes(), wanted.len() - pipe.taken.len());
+                // Counted naively: the ends of messages that have not been reached.
+                let left = ends.iter().filter(|&&end| end > pipe.taken.len()).count();
+                prop_assert_eq!(outbox.queued_messages() as usize, left);
             }
             pipe.room = usize::MAX;
             outbox.unblock();

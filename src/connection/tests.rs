@@ -134,7 +134,7 @@ fn a_message_has_ten_seconds_from_its_first_byte() {
 fn a_peer_that_takes_no_byte_for_ten_seconds_is_cut_and_has_five_to_read_why() {
     let mut peer = Peer::open();
     let batch = Batch::control(websocket::Opcode::Pong, b"x");
-    peer.connection.outbox().queue(at(500), &batch, 0..3);
+    assert_eq!(peer.connection.outbox().queue(at(500), &batch, 0..3), Handed::Queued(0));
     let event = peer.expires(10_500);
     assert!(
         matches!(&event, Some(Event::Closed(Cause::TooSlow(backlog))) if backlog.bytes == 3),
@@ -149,7 +149,8 @@ fn a_frame_that_has_begun_leaves_within_those_five_seconds_too() {
     let mut peer = Peer::open();
     let batch = Batch::control(websocket::Opcode::Pong, b"x");
     let mut one_byte = [0_u8];
-    peer.connection.outbox().send(at(500), &batch, 0..3, &mut one_byte.as_mut_slice()).expect("takes a byte");
+    let sent = peer.connection.outbox().send(at(500), &batch, 0..3, &mut one_byte.as_mut_slice());
+    assert_eq!(sent.expect("takes a byte"), Handed::Queued(0));
     assert!(matches!(peer.expires(10_500), Some(Event::Closed(Cause::TooSlow(_)))));
     peer.connection.outbox().unblock();
     let (_, sent) = peer.flush(15_499);

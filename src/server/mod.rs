@@ -12,9 +12,11 @@
 //! **Nothing is written while reading, and nothing is removed while iterating.**
 
 mod deadlines;
+mod ledger;
 mod outgoing;
 mod phases;
 mod site;
+mod stats;
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -26,13 +28,17 @@ use slab::Slab;
 
 use crate::chat::{Chat, ClientId};
 use crate::clock::{Now, Time};
-use crate::connection::{self, Connection};
+use crate::connection::{self, Connection, Handed};
 use crate::http::Refusal;
 use crate::websocket::{Deflater, Inflater};
 use deadlines::Deadlines;
+pub use ledger::Account;
+use ledger::{AccountId, Ledger};
 use outgoing::Outgoing;
 pub use site::Site;
 
+/// What this server calls itself in reports.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The first read of a connection: a chat message fits, and an idle client costs nothing.
 const FIRST_READ_BYTES: u32 = 128;
 /// The largest read, and the size of the one buffer that all reads go through.
@@ -92,6 +98,7 @@ pub struct Server<S> {
     chat: Chat,
     outgoing: Outgoing,
     deadlines: Deadlines,
+    ledger: Ledger,
     site: Site,
     limits: Limits,
     /// Clients with something to read; also those whom a budget has cut off. The quiet ones come before
@@ -103,8 +110,8 @@ pub struct Server<S> {
     leaving: Vec<ClientId>,
     /// Clients whose slot can be freed.
     finished: Vec<ClientId>,
-    /// Clients who could not be given all at once, or whose socket failed. Empty but in deliver.
-    troubled: Vec<(ClientId, Option<io::Error>)>,
+    /// What became of messages that did not leave at once. Empty but in deliver.
+    troubled: Vec<(ClientId, u32, io::Result<Handed>)>,
     scratch: Box<[u8]>,
     /// Shared by all: no context outlives a message.
     inflater: Inflater,
@@ -121,6 +128,7 @@ struct Client<S> {
     /// The deadline entry that counts.
     armed: Time,
     read_bytes: u32,
+    account: AccountId,
     is_read_closed: bool,
     /// In `runnable`, in `flushable`, and among those who get a part of a batch.
     is_runnable: bool,
@@ -151,6 +159,7 @@ impl<S: Stream> Server<S> {
             chat: Chat::new(zone),
             outgoing: Outgoing::default(),
             deadlines: Deadlines::default(),
+            ledger: Ledger::default(),
             site,
             limits,
             runnable: Default::default(),
@@ -183,6 +192,7 @@ impl<S: Stream> Server<S> {
             connection: Connection::new(now.time, &self.limits.connection),
             armed: Time::NEVER,
             read_bytes: FIRST_READ_BYTES,
+            account: AccountId::NONE,
             is_read_closed: false,
             is_runnable: false,
             is_flushable: false,
@@ -263,6 +273,11 @@ impl<S: Stream> Server<S> {
         self.chat.room_count()
     }
 
+    /// What was owed to all receivers so far, and what became of it.
+    pub fn account(&self) -> Account {
+        self.ledger.whole()
+    }
+
     fn mark_runnable(&mut self, id: ClientId) {
         let client = &mut self.clients[id.index()];
         if !client.is_runnable {
@@ -290,6 +305,14 @@ impl<S: Stream> Server<S> {
         assert!(self.flushable.is_empty(), "all that could leave has left");
         assert!(self.leaving.is_empty(), "who has gone has left the rooms");
         assert!(self.finished.is_empty(), "slots are free");
+        self.ledger.assert_balanced();
+        debug_assert_eq!(
+            self.ledger.whole().queued,
+            self.clients
+                .iter()
+                .map(|(_, client)| u64::from(client.connection.queued_messages()))
+                .sum::<u64>(),
+        );
     }
 }
 

@@ -42,6 +42,8 @@ pub(super) struct RoomTurn {
     builder: BatchBuilder,
     /// Members who do not get the whole batch, and why.
     changes: Vec<(ClientId, Change)>,
+    /// Messages, times those who are to hear them.
+    owed: u64,
     is_touched: bool,
 }
 
@@ -67,6 +69,7 @@ impl Outgoing {
                 let start = turn.builder.len();
                 turn.builder.push(kind, parts);
                 let end = turn.builder.len();
+                turn.owed += audience as u64 - u64::from(except.is_some());
                 if let Some(client) = except {
                     turn.changes.push((client, Change::Except(start..end)));
                 }
@@ -165,6 +168,11 @@ impl Outgoing {
 }
 
 impl RoomTurn {
+    /// Messages of the batch, times those who were members when each was accepted.
+    pub(super) fn owed(&self) -> u64 {
+        self.owed
+    }
+
     /// Ends the room's batch. The changes come sorted by client, each client's in order.
     pub(super) fn seal(mut self) -> (Batch, Vec<(ClientId, Change)>) {
         self.changes.sort_by_key(|(client, _)| *client);

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use log::{Level, debug, info, log};
 
+use super::ledger::Entry;
 use super::outgoing::{Change, parts_of};
 use super::site::Answer;
 use super::{
     CLIENT_READ_BYTES, Client, FIRST_READ_BYTES, LAST_READ_BYTES, Mode, QUIET, READ_FACTOR, Server, Stream,
-    TALKING, TURN_COPY_BYTES, TURN_READ_BYTES, printable,
+    TALKING, TURN_COPY_BYTES, TURN_READ_BYTES, printable, stats,
 };
 use crate::chat::{ClientId, RoomId};
 use crate::clock::{Now, Time};
-use crate::connection::{CLOSE_TIMEOUT, Cause, Event};
+use crate::connection::{CLOSE_TIMEOUT, Cause, Event, Handed};
 use crate::http::Refusal;
 use crate::websocket::{Batch, CloseCode, CloseFrame, Encodings};
 
@@ -119,10 +120,21 @@ impl<S: Stream> Server<S> {
                         client.connection.open(now.time, limits, response, compression);
                         let address = client.address;
                         self.chat.enter(now, id, address, purpose, &mut |effect| self.outgoing.apply(effect));
+                        if let Some(room) = self.chat.room_of(id) {
+                            client.account = self.ledger.attach(room);
+                        }
                     }
                     Ok(Answer::Respond(response, with_body)) => {
                         debug!("{} got {}: {}", client.address, response.status(), first_line(&head));
                         client.connection.respond(now.time, response.encode(Some(now.wall), with_body), true);
+                    }
+                    Ok(Answer::Stats(with_body)) => {
+                        debug!("{} got 200: {}", client.address, first_line(&head));
+                        let response = stats::report(&self.clients, &self.chat, &self.ledger);
+                        let connection = &mut self.clients[id.index()].connection;
+                        connection.respond(now.time, response.encode(Some(now.wall), with_body), true);
+                        // A request is the last thing that is heard of who makes it.
+                        return;
                     }
                     Err(refusal) => client.refuse(now, refusal, &head),
                 },
@@ -134,7 +146,7 @@ impl<S: Stream> Server<S> {
     fn handle_event(&mut self, now: Now, id: ClientId, event: Option<Event<'static>>) {
         match event {
             Some(Event::Closed(cause)) => {
-                self.clients[id.index()].log_end(&cause);
+                self.note_end(id, &cause);
                 self.chat.leave(now, &[id], &mut |effect| self.outgoing.apply(effect));
             }
             Some(Event::Refused(refusal, head)) => self.clients[id.index()].refuse(now, refusal, &head),
@@ -170,12 +182,15 @@ impl<S: Stream> Server<S> {
     pub(super) fn deliver(&mut self, now: Now) {
         if let Some((batch, parts)) = self.outgoing.seal_private() {
             for (id, part) in &parts {
+                let owed = u64::from(batch.count_messages(part.clone()));
+                self.ledger.record(self.clients[id.index()].account, Entry::Accepted(owed));
                 let mut encodings = Encodings::new(&batch, part.clone());
                 self.hand_out(now, *id, &mut encodings, std::slice::from_ref(part));
             }
             self.outgoing.recycle_private(batch, parts);
         }
         while let Some((room, turn)) = self.outgoing.pop_room() {
+            self.ledger.record(self.ledger.of_room(room), Entry::Accepted(turn.owed()));
             let (batch, changes) = turn.seal();
             self.deliver_room(now, room, &batch, &changes);
             self.outgoing.recycle_room(batch);
@@ -188,10 +203,12 @@ impl<S: Stream> Server<S> {
 
     fn deliver_room(&mut self, now: Now, room: RoomId, batch: &Batch, changes: &[(ClientId, Change)]) {
         let whole = 0..batch.bytes().len();
+        let messages = batch.count_messages(whole.clone());
         let mut encodings = Encodings::new(batch, whole.clone());
         for (id, _) in changes {
             self.clients[id.index()].is_special = true;
         }
+        let mut served: u64 = 0;
         for &id in self.chat.members(room) {
             let client = &mut self.clients[id.index()];
             if client.is_special {
@@ -201,11 +218,12 @@ impl<S: Stream> Server<S> {
             let encoding = encodings.of(client.connection.compression(), &mut self.deflater);
             let outbox = client.connection.outbox();
             match outbox.send(now.time, encoding.batch(), encoding.range(&whole), &mut client.stream) {
-                Ok(()) if outbox.is_idle() => {}
-                result => self.troubled.push((id, result.err())),
+                Ok(Handed::Delivered) => served += 1,
+                result => self.troubled.push((id, messages, result)),
             }
         }
-        self.settle_troubled();
+        self.ledger.record(self.ledger.of_room(room), Entry::Delivered(served * u64::from(messages)));
+        self.settle();
         for of_one in changes.chunk_by(|(one, _), (other, _)| one == other) {
             let id = of_one[0].0;
             self.clients[id.index()].is_special = false;
@@ -217,32 +235,40 @@ impl<S: Stream> Server<S> {
     /// Gives a client some parts of a batch. One part leaves at once, several with one write later.
     fn hand_out(&mut self, now: Now, id: ClientId, encodings: &mut Encodings<'_>, parts: &[Range<usize>]) {
         let client = &mut self.clients[id.index()];
-        if client.connection.is_finished() {
-            return;
-        }
         let encoding = encodings.of(client.connection.compression(), &mut self.deflater);
-        let outbox = client.connection.outbox();
-        let result = match parts {
-            [part] => outbox.send(now.time, encoding.batch(), encoding.range(part), &mut client.stream),
-            parts => {
-                for part in parts {
-                    outbox.queue(now.time, encoding.batch(), encoding.range(part));
-                }
-                Ok(())
-            }
-        };
-        match result {
-            Ok(()) => self.mark_flushable(id),
-            Err(error) => self.fail(id, &error),
+        let is_finished = client.connection.is_finished();
+        let (batch, outbox) = (encoding.batch(), client.connection.outbox());
+        for part in parts.iter().map(|part| encoding.range(part)) {
+            let messages = batch.count_messages(part.clone());
+            let result = match parts {
+                _ if is_finished => Ok(Handed::Lost),
+                [_] => outbox.send(now.time, batch, part, &mut client.stream),
+                _ => Ok(outbox.queue(now.time, batch, part)),
+            };
+            self.troubled.push((id, messages, result));
         }
+        self.settle();
     }
 
-    /// Whoever could not be given all at once is flushed later, or has failed.
-    fn settle_troubled(&mut self) {
-        while let Some((id, error)) = self.troubled.pop() {
-            match error {
-                None => self.mark_flushable(id),
-                Some(error) => self.fail(id, &error),
+    /// Notes what became of messages. Whoever has something left is flushed later, or has failed.
+    fn settle(&mut self) {
+        while let Some((id, messages, result)) = self.troubled.pop() {
+            let account = self.clients[id.index()].account;
+            let mut record =
+                |entry: fn(u64) -> Entry, count: u32| self.ledger.record(account, entry(count.into()));
+            match result {
+                Ok(Handed::Delivered) => record(Entry::Delivered, messages),
+                Ok(Handed::Dropped) => record(Entry::Dropped, messages),
+                Ok(Handed::Lost) => record(Entry::Lost, messages),
+                Ok(Handed::Queued(queued)) => {
+                    record(Entry::Delivered, messages - queued);
+                    record(Entry::Queued, queued);
+                    self.mark_flushable(id);
+                }
+                Err(error) => {
+                    record(Entry::Lost, messages);
+                    self.fail(id, &error);
+                }
             }
         }
     }
@@ -280,11 +306,15 @@ impl<S: Stream> Server<S> {
         while let Some(id) = self.flushable.pop() {
             let client = &mut self.clients[id.index()];
             client.is_flushable = false;
+            let before = client.connection.queued_messages();
             let is_over = match client.connection.flush(now.time, &mut client.stream) {
                 Ok(false) => Ok(()),
                 Ok(true) => client.stream.shutdown_write(),
                 Err(error) => Err(error),
             };
+            let left = u64::from(before - client.connection.queued_messages());
+            self.ledger.record(client.account, Entry::Unqueued(left));
+            self.ledger.record(client.account, Entry::Delivered(left));
             if let Err(error) = is_over {
                 self.fail(id, &error);
                 continue;
@@ -292,10 +322,10 @@ impl<S: Stream> Server<S> {
             let queued_bytes = client.connection.outbox().queued_bytes();
             if client.connection.is_open() && queued_bytes > self.limits.connection.outbox_bytes_max {
                 let cause = client.connection.cut(now.time, "too slow");
-                client.log_end(&cause);
+                self.note_end(id, &cause);
                 self.leaving.push(id);
             }
-            if client.connection.is_finished() {
+            if self.clients[id.index()].connection.is_finished() {
                 self.finished.push(id);
             }
             self.arm(id);
@@ -310,13 +340,27 @@ impl<S: Stream> Server<S> {
             // Noted twice if two things went wrong in one turn; freed once.
             if let Some(client) = self.clients.try_remove(id.index()) {
                 assert!(client.connection.is_finished(), "a slot is freed after its connection");
+                let lost = u64::from(client.connection.queued_messages());
+                self.ledger.record(client.account, Entry::Unqueued(lost));
+                self.ledger.record(client.account, Entry::Lost(lost));
+                self.ledger.detach(client.account);
                 debug!("{} is gone", client.address);
                 if client.is_runnable {
                     self.runnable.iter_mut().for_each(|queue| queue.retain(|&other| other != id));
                 }
             }
         }
-        self.chat.forget_empty_rooms();
+        self.chat.forget_empty_rooms(&mut |room| self.ledger.forget_room(room));
+    }
+
+    /// Logs why a conversation ended, and writes off what the client will not get.
+    fn note_end(&mut self, id: ClientId, cause: &Cause) {
+        let client = &self.clients[id.index()];
+        client.log_end(cause);
+        if let Cause::TooSlow(backlog) = cause {
+            self.ledger.record(client.account, Entry::Unqueued(backlog.messages));
+            self.ledger.record(client.account, Entry::Dropped(backlog.messages));
+        }
     }
 }
 

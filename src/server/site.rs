@@ -55,6 +55,8 @@ pub(super) enum Answer {
     Open(Response, Purpose, Option<Agreement>),
     /// With a response; without its body if the request was HEAD.
     Respond(Response, bool),
+    /// With a report on the server, in the same way.
+    Stats(bool),
 }
 
 /// A file that is compiled in.
@@ -71,6 +73,8 @@ enum Target<'a> {
     Page,
     File(&'a File),
     Health,
+    Ready,
+    Stats,
 }
 
 impl Site {
@@ -120,6 +124,9 @@ impl Site {
                 "this path speaks WebSocket; connect with ws:// (for instance: websocat ws://HOST:PORT/echo)",
             )),
             Target::File(file) => Ok(Answer::Respond(file.response(request), !request.is_head)),
+            Target::Stats => Ok(Answer::Stats(!request.is_head)),
+            // Who is stopping has been refused above.
+            Target::Ready => Ok(Answer::Respond(Response::text(200, "ready\n"), !request.is_head)),
             Target::Health => Ok(Answer::Respond(Response::text(200, "ok\n"), !request.is_head)),
         }
     }
@@ -159,6 +166,8 @@ impl Site {
             ["broadcast"] => topic("", request.query).map(Target::Connect),
             ["broadcast", name] => topic(&place_name(name)?, request.query).map(Target::Connect),
             ["healthz"] => Ok(Target::Health),
+            ["readyz"] => Ok(Target::Ready),
+            ["stats"] => Ok(Target::Stats),
             ["assets", name] => {
                 let file = self.assets.iter().find(|(known, _)| known == name);
                 file.map(|(_, file)| Target::File(file)).ok_or(NOTHING)

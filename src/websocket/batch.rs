@@ -14,6 +14,8 @@ pub struct Batch(Rc<Shared>);
 struct Shared {
     bytes: Vec<u8>,
     is_framed: bool,
+    /// Data frames in it.
+    messages: u32,
 }
 
 impl Batch {
@@ -24,19 +26,21 @@ impl Batch {
         builder.seal()
     }
 
-    /// Whole frames.
-    pub(super) fn framed(bytes: Vec<u8>) -> Batch {
-        Batch(Rc::new(Shared { bytes, is_framed: true }))
+    /// Whole frames, so many of them messages.
+    pub(super) fn framed(bytes: Vec<u8>, messages: u32) -> Batch {
+        Batch(Rc::new(Shared { bytes, is_framed: true, messages }))
     }
 
     /// Bytes that are no frames: a response of HTTP. They count as one indivisible piece.
     pub fn unframed(bytes: Vec<u8>) -> Batch {
-        Batch(Rc::new(Shared { bytes, is_framed: false }))
+        Batch(Rc::new(Shared { bytes, is_framed: false, messages: 0 }))
     }
 
     /// A copy of some whole frames, for a receiver who must not keep the rest alive.
     pub fn copy_of(&self, range: Range<usize>) -> Batch {
-        Batch(Rc::new(Shared { bytes: self.0.bytes[range].to_vec(), is_framed: self.0.is_framed }))
+        let messages = self.count_messages(range.clone());
+        let bytes = self.0.bytes[range].to_vec();
+        Batch(Rc::new(Shared { bytes, is_framed: self.0.is_framed, messages }))
     }
 
     /// All bytes.
@@ -58,12 +62,20 @@ impl Batch {
         start + header + payload
     }
 
+    /// Whether the frame that starts at `start` carries a message.
+    pub fn is_message(&self, start: usize) -> bool {
+        self.0.is_framed && frame::is_message(self.0.bytes[start])
+    }
+
     /// How many messages stand in `range`, which holds whole frames.
-    pub fn count_messages(&self, range: Range<usize>) -> u64 {
+    pub fn count_messages(&self, range: Range<usize>) -> u32 {
+        if range == (0..self.0.bytes.len()) {
+            return self.0.messages;
+        }
         let mut start = range.start;
         let mut count = 0;
         while self.0.is_framed && start < range.end {
-            count += u64::from(frame::is_message(self.0.bytes[start]));
+            count += u32::from(self.is_message(start));
             start = self.frame_end(start);
         }
         count
@@ -80,6 +92,7 @@ impl fmt::Debug for Batch {
 #[derive(Debug, Default)]
 pub struct BatchBuilder {
     bytes: Vec<u8>,
+    messages: u32,
 }
 
 impl BatchBuilder {
@@ -95,6 +108,7 @@ impl BatchBuilder {
     pub fn push_frame(&mut self, opcode: Opcode, parts: &[&[u8]]) {
         let payload_bytes = parts.iter().map(|part| part.len()).sum();
         frame::encode_header(opcode, payload_bytes, &mut self.bytes);
+        self.messages += u32::from(matches!(opcode, Opcode::Data(_)));
         for part in parts {
             self.bytes.extend_from_slice(part);
         }
@@ -112,7 +126,7 @@ impl BatchBuilder {
 
     /// Ends the batch and starts the next one.
     pub fn seal(&mut self) -> Batch {
-        Batch::framed(std::mem::take(&mut self.bytes))
+        Batch::framed(std::mem::take(&mut self.bytes), std::mem::take(&mut self.messages))
     }
 
     /// Takes a batch's memory back, if the caller was the last to hold it.

@@ -201,6 +201,13 @@ impl RawClient {
         }
     }
 
+    /// What comes up to the end of a response head, or of the connection.
+    pub fn read_to_head_or_end(&mut self) -> Vec<u8> {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.received.ends_with(b"\r\n\r\n") && self.receive_up_to(1, deadline) {}
+        std::mem::take(&mut self.received)
+    }
+
     /// Reads a response with the body that its length announces.
     pub fn read_response(&mut self, bodiless: bool) -> Response {
         let mut response = self.read_head();

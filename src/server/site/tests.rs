@@ -13,6 +13,7 @@ fn answer(target: &str, lines: &str) -> String {
     let head = format!("GET {target} HTTP/1.1\r\n{host}{lines}\r\n");
     match site().answer(head.as_bytes(), true) {
         Ok(Answer::Respond(response, _)) => response.status().to_string(),
+        Ok(Answer::Stats(_)) => "stats".to_owned(),
         Ok(Answer::Open(_, Purpose::Echo, _)) => "echo".to_owned(),
         Ok(Answer::Open(_, Purpose::Attend { place, name, hears_self }, _)) => {
             format!("{place:?} {} {hears_self}", name.unwrap_or_default())
@@ -46,7 +47,9 @@ fn paths() {
         ("/assets/chat.js", "200", "400"),
         ("/assets/chat.css", "200", "400"),
         ("/assets/favicon.svg", "200", "400"),
-        ("/readyz", "404", "404"),
+        ("/readyz", "200", "400"),
+        ("/stats", "stats", "400"),
+        ("/stats/", "404", "404"),
         ("/metrics", "404", "404"),
         ("/favicon.ico", "404", "404"),
         ("/assets", "404", "404"),

@@ -1,0 +1,183 @@
+//! What was owed to receivers, and what became of it. A message counts once for each who is to hear it.
+//!
+//! Invariant, at every turn's end, for the whole and for each room:
+//! accepted = delivered + dropped + lost + queued.
+
+use slab::Slab;
+
+use crate::chat::RoomId;
+
+/// Deliveries, counted since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Messages accepted, times their receivers.
+    pub accepted: u64,
+    /// Taken by the sockets, to the last byte.
+    pub delivered: u64,
+    /// Thrown away, since the client read too slowly.
+    pub dropped: u64,
+    /// Not taken before the connection ended.
+    pub lost: u64,
+    /// Still waiting.
+    pub queued: u64,
+}
+
+impl Account {
+    /// Whether nothing is missing and nothing is there twice.
+    pub fn is_balanced(&self) -> bool {
+        self.accepted == self.delivered + self.dropped + self.lost + self.queued
+    }
+}
+
+/// A line of the ledger: so many deliveries, and what became of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entry {
+    Accepted(u64),
+    Delivered(u64),
+    Dropped(u64),
+    Lost(u64),
+    Queued(u64),
+    /// What waited has left, or was dropped or lost; the other line says which.
+    Unqueued(u64),
+}
+
+/// Which room's account a client belongs to, for as long as it is connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AccountId(u32);
+
+impl AccountId {
+    /// Echo, and clients without a place.
+    pub(super) const NONE: AccountId = AccountId(u32::MAX);
+
+    fn index(self) -> Option<usize> {
+        (self != AccountId::NONE).then_some(self.0 as usize)
+    }
+}
+
+/// All accounts.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    whole: Account,
+    rooms: Slab<RoomAccount>,
+    /// By room, as long as the room exists.
+    by_room: Vec<Option<AccountId>>,
+}
+
+/// A room's account outlives the room while clients of it have something to get.
+#[derive(Debug, Default)]
+struct RoomAccount {
+    account: Account,
+    clients: u32,
+    is_room_gone: bool,
+}
+
+impl Ledger {
+    /// The account of all.
+    pub(super) fn whole(&self) -> Account {
+        self.whole
+    }
+
+    /// The account of a room that exists.
+    pub(super) fn of_room(&self, room: RoomId) -> AccountId {
+        self.by_room.get(room.index()).copied().flatten().unwrap_or(AccountId::NONE)
+    }
+
+    /// The figures of a room that exists.
+    pub(super) fn account(&self, room: RoomId) -> Option<Account> {
+        Some(self.rooms[self.of_room(room).index()?].account)
+    }
+
+    /// A client has come into a room.
+    pub(super) fn attach(&mut self, room: RoomId) -> AccountId {
+        if self.by_room.len() <= room.index() {
+            self.by_room.resize(room.index() + 1, None);
+        }
+        let rooms = &mut self.rooms;
+        let id = *self.by_room[room.index()].get_or_insert_with(|| {
+            let index = rooms.insert(RoomAccount::default());
+            AccountId(u32::try_from(index).expect("fewer rooms than clients"))
+        });
+        self.rooms[id.0 as usize].clients += 1;
+        id
+    }
+
+    /// A client is gone, with all that it had to get.
+    pub(super) fn detach(&mut self, id: AccountId) {
+        let Some(index) = id.index() else { return };
+        self.rooms[index].clients -= 1;
+        self.forget_unused(index);
+    }
+
+    /// A room is gone; its number may come again for another.
+    pub(super) fn forget_room(&mut self, room: RoomId) {
+        let id = self.by_room.get_mut(room.index()).and_then(Option::take);
+        if let Some(index) = id.and_then(AccountId::index) {
+            self.rooms[index].is_room_gone = true;
+            self.forget_unused(index);
+        }
+    }
+
+    /// Notes what happened.
+    pub(super) fn record(&mut self, id: AccountId, entry: Entry) {
+        let room = id.index().map(|index| &mut self.rooms[index].account);
+        for account in std::iter::once(&mut self.whole).chain(room) {
+            match entry {
+                Entry::Accepted(count) => account.accepted += count,
+                Entry::Delivered(count) => account.delivered += count,
+                Entry::Dropped(count) => account.dropped += count,
+                Entry::Lost(count) => account.lost += count,
+                Entry::Queued(count) => account.queued += count,
+                Entry::Unqueued(count) => account.queued -= count,
+            }
+        }
+    }
+
+    /// Whether every account balances.
+    pub(super) fn assert_balanced(&self) {
+        assert!(self.whole.is_balanced(), "{:?}", self.whole);
+        // All rooms together would cost a turn with many rooms much; the simulation looks at each.
+        debug_assert!(self.rooms.iter().all(|(_, room)| room.account.is_balanced()), "{:?}", self.rooms);
+    }
+
+    fn forget_unused(&mut self, index: usize) {
+        let room = &self.rooms[index];
+        if room.is_room_gone && room.clients == 0 {
+            assert_eq!(room.account.queued, 0, "nobody is left to get it");
+            self.rooms.remove(index);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_and_the_whole_balance_and_a_slot_that_comes_again_starts_anew() {
+        let mut ledger = Ledger::default();
+        let room = RoomId::new(3);
+        let account = ledger.attach(room);
+        assert_eq!(ledger.attach(room), account, "one account a room");
+        ledger.record(account, Entry::Accepted(10));
+        assert!(!ledger.whole().is_balanced());
+        ledger.record(account, Entry::Delivered(6));
+        ledger.record(account, Entry::Queued(3));
+        ledger.record(account, Entry::Lost(1));
+        ledger.record(AccountId::NONE, Entry::Accepted(1));
+        ledger.record(AccountId::NONE, Entry::Delivered(1));
+        ledger.assert_balanced();
+        assert_eq!(ledger.account(room).map(|account| (account.accepted, account.queued)), Some((10, 3)));
+        ledger.forget_room(room);
+        assert_eq!((ledger.account(room), ledger.rooms.len()), (None, 1), "its clients are still there");
+        let other = ledger.attach(room);
+        assert_ne!(other, account);
+        ledger.record(account, Entry::Unqueued(3));
+        ledger.record(account, Entry::Dropped(3));
+        ledger.detach(account);
+        ledger.detach(account);
+        assert_eq!(ledger.rooms.len(), 1);
+        assert_eq!(ledger.account(room), Some(Account::default()));
+        let wanted = Account { accepted: 11, delivered: 7, dropped: 3, lost: 1, queued: 0 };
+        assert_eq!(ledger.whole(), wanted);
+    }
+}
