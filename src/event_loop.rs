@@ -15,7 +15,6 @@ use signal_hook_mio::v1_0::Signals;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::clock::{Now, Time};
-use crate::http::Refusal;
 use crate::server::{Account, Limits, Readiness, Server, Site, Stream};
 
 /// Clients' tokens are their slots, counted from zero.
@@ -277,9 +276,8 @@ impl EventLoop {
             Ok((mut stream, _)) => {
                 // It may not have asked yet; whatever it asks, this is the answer. What it has sent is read,
                 // or the answer might be lost with it (RFC 1122 §4.2.2.13).
-                let response = Refusal::Full.response().encode(Some(now.wall), true);
                 let _ = stream.read(&mut [0; 1024]);
-                let _ = stream.write(&response);
+                let _ = stream.write(&Server::<TcpStream>::full(now));
                 let _ = stream.shutdown_write();
                 true
             }

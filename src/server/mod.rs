@@ -207,6 +207,11 @@ impl<S: Stream> Server<S> {
         true
     }
 
+    /// What a client is told for which there is not even a descriptor.
+    pub fn full(now: Now) -> Vec<u8> {
+        Refusal::Full.response().encode(Some(now.wall), true)
+    }
+
     /// Notes what a poll says of a client.
     pub fn handle_ready(&mut self, token: usize, readiness: Readiness) {
         let Some(client) = self.clients.get_mut(token) else { return };

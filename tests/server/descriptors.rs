@@ -55,7 +55,8 @@ fn without_descriptors_clients_are_told_and_served_again_when_there_are_some() {
     assert!(late.read_to_head_or_end().starts_with(b"HTTP/1.1 503 "), "told before it has asked");
     std::thread::sleep(Duration::from_millis(500));
     let ticks = cpu_ticks(&server) - before;
-    assert!(ticks * 10 <= started.elapsed().as_millis() as u64 / 20, "{ticks} ticks: at most a twentieth");
+    let milliseconds = u128::from(ticks) * 10;
+    assert!(milliseconds * 20 <= started.elapsed().as_millis(), "{milliseconds} ms: at most a twentieth");
     let log = server.log();
     assert_eq!(log.matches("cannot take a client").count(), 1, "{log}");
     assert!(log.contains("Too many open files"), "{log}");
