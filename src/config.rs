@@ -58,6 +58,10 @@ struct Options {
     #[arg(long, env = "WSLOOP_MAX_CLIENTS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_clients: Option<u32>,
 
+    /// Clients of one address at the same time, of IPv6 of one /64; more are refused with 429 [default: no limit]
+    #[arg(long, env = "WSLOOP_MAX_PER_IP", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_per_ip: Option<u32>,
+
     /// From accepting a connection to its whole request; times take ms, s or m
     #[arg(long, env = "WSLOOP_HANDSHAKE_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = parse_positive_time)]
     handshake_timeout: Duration,
@@ -160,6 +164,7 @@ impl Config {
                 },
                 // A slot has a 32-bit number.
                 clients_max: usize::try_from(clients.min(1 << 31)).unwrap_or(1 << 31),
+                address_clients_max: options.max_per_ip,
                 compress_bytes_min: options.min_compress,
                 drain_timeout: options.drain_timeout,
             },

@@ -298,7 +298,9 @@ impl EventLoop {
                 if !self.server.accept(now, stream, address) {
                     self.log_accept_error(
                         now,
-                        &io::Error::other("more clients than --max-clients, and many more wait"),
+                        &io::Error::other(
+                            "more clients than --max-clients or --max-per-ip, and many more wait",
+                        ),
                     );
                 }
             }

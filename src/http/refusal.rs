@@ -19,6 +19,8 @@ pub enum Refusal {
     HostNotAllowed,
     /// Only a WebSocket can be had here: 426.
     UpgradeRequired(&'static str),
+    /// This address has as many connections as one may have: 429.
+    TooManyConnections,
     /// The request head is over a limit: 431.
     HeadTooLarge(&'static str),
     /// All places are taken: 503.
@@ -38,6 +40,7 @@ impl Refusal {
             Refusal::HandshakeTimeout => 408,
             Refusal::HostNotAllowed => 421,
             Refusal::UpgradeRequired(_) => 426,
+            Refusal::TooManyConnections => 429,
             Refusal::HeadTooLarge(_) => 431,
             Refusal::Full | Refusal::Draining => 503,
         }
@@ -60,6 +63,9 @@ impl Refusal {
             Refusal::HostNotAllowed => {
                 "this server does not answer to that Host; use its IP address or name, or start it with --allow-host"
             }
+            Refusal::TooManyConnections => {
+                "this address has as many connections as one may have; close some, or try again later"
+            }
             Refusal::Full => "all places are taken; try again later",
             Refusal::Draining => "the server is shutting down; try again shortly",
         }
@@ -74,7 +80,7 @@ impl Refusal {
             Refusal::UpgradeRequired(_) => {
                 response.with_header("Upgrade", "websocket").with_header("Sec-WebSocket-Version", "13")
             }
-            Refusal::Full => response.with_header("Retry-After", "10"),
+            Refusal::Full | Refusal::TooManyConnections => response.with_header("Retry-After", "10"),
             Refusal::Draining => response.with_header("Retry-After", "2"),
             _ => response,
         }
@@ -92,6 +98,8 @@ mod tests {
             (Refusal::UpgradeRequired("use ws://"), "\r\nSec-WebSocket-Version: 13\r\n"),
             (Refusal::UpgradeRequired("use ws://"), "\r\nConnection: upgrade, close\r\n"),
             (Refusal::Full, "\r\nRetry-After: 10\r\n"),
+            (Refusal::TooManyConnections, "HTTP/1.1 429 Too Many Requests\r\n"),
+            (Refusal::TooManyConnections, "\r\nRetry-After: 10\r\n"),
             (Refusal::Draining, "\r\nRetry-After: 2\r\n"),
             (Refusal::OriginNotAllowed, "\r\nConnection: close\r\n"),
         ] {

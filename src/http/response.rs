@@ -93,6 +93,7 @@ fn reason_phrase(status: u16) -> &'static str {
         408 => "Request Timeout",
         421 => "Misdirected Request",
         426 => "Upgrade Required",
+        429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         503 => "Service Unavailable",
         // RFC 9112 §4: the phrase may be empty.

@@ -11,6 +11,7 @@
 //!
 //! **Nothing is written while reading, and nothing is removed while iterating.**
 
+mod addresses;
 mod deadlines;
 mod ledger;
 mod outgoing;
@@ -31,6 +32,7 @@ use crate::clock::{Now, Time};
 use crate::connection::{self, Connection, Handed};
 use crate::http::Refusal;
 use crate::websocket::{Deflater, Inflater};
+use addresses::{Addresses, Verdict};
 use deadlines::Deadlines;
 pub use ledger::Account;
 use ledger::{AccountId, Ledger};
@@ -64,6 +66,8 @@ pub struct Limits {
     pub connection: connection::Limits,
     /// Clients connected at the same time.
     pub clients_max: usize,
+    /// Clients of one address at the same time.
+    pub address_clients_max: Option<u32>,
     /// Messages shorter than this are not compressed.
     pub compress_bytes_min: usize,
     /// How long queued messages may take to leave when the server stops.
@@ -95,6 +99,7 @@ pub struct Readiness {
 #[derive(Debug)]
 pub struct Server<S> {
     clients: Slab<Client<S>>,
+    addresses: Addresses,
     chat: Chat,
     outgoing: Outgoing,
     deadlines: Deadlines,
@@ -156,6 +161,7 @@ impl<S: Stream> Server<S> {
     pub fn new(limits: Limits, site: Site, zone: TimeZone) -> Server<S> {
         Server {
             clients: Slab::new(),
+            addresses: Addresses::default(),
             chat: Chat::new(zone),
             outgoing: Outgoing::default(),
             deadlines: Deadlines::default(),
@@ -186,6 +192,10 @@ impl<S: Stream> Server<S> {
         if self.clients.len() >= self.limits.clients_max.saturating_add(REFUSED_MAX) {
             return false;
         }
+        let verdict = self.addresses.arrive(address, self.limits.address_clients_max);
+        if verdict == Verdict::Ignored {
+            return false;
+        }
         let id = ClientId::new(self.clients.insert(Client {
             stream,
             address,
@@ -199,8 +209,13 @@ impl<S: Stream> Server<S> {
             is_special: false,
             is_talking: false,
         }));
-        if is_full {
-            self.clients[id.index()].refuse(now, Refusal::Full, b"");
+        let refusal = match verdict {
+            _ if is_full => Some(Refusal::Full),
+            Verdict::Refused => Some(Refusal::TooManyConnections),
+            Verdict::Welcome | Verdict::Ignored => None,
+        };
+        if let Some(refusal) = refusal {
+            self.clients[id.index()].refuse(now, refusal, b"");
             self.mark_flushable(id);
         }
         self.arm(id);

@@ -344,6 +344,7 @@ impl<S: Stream> Server<S> {
                 self.ledger.record(client.account, Entry::Unqueued(lost));
                 self.ledger.record(client.account, Entry::Lost(lost));
                 self.ledger.detach(client.account);
+                self.addresses.leave(client.address);
                 debug!("{} is gone", client.address);
                 if client.is_runnable {
                     self.runnable.iter_mut().for_each(|queue| queue.retain(|&other| other != id));

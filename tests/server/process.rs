@@ -10,13 +10,14 @@ use crate::support::raw::{self, BINARY, CLOSE, PATIENCE, RawClient, TEXT, frame}
 use crate::support::server::{Wsloop, run_to_end};
 
 /// Each option, its default as `--help` shows it where there is one.
-const OPTIONS: [(&str, Option<&str>); 13] = [
+const OPTIONS: [(&str, Option<&str>); 14] = [
     ("--port", Some("8080")),
     ("--host", Some("127.0.0.1")),
     ("--max-message", Some("64K")),
     ("--max-fragments", Some("16384")),
     ("--max-queue", Some("1M")),
     ("--max-clients", None),
+    ("--max-per-ip", None),
     ("--handshake-timeout", Some("10s")),
     ("--ping-interval", Some("20s")),
     ("--pong-timeout", Some("25s")),
@@ -76,6 +77,7 @@ fn bad_usage_says_what_is_wrong_and_exits_2() {
         (&["--max-message", "0"], "--max-message"),
         (&["--max-fragments", "0"], "--max-fragments"),
         (&["--max-clients", "0"], "--max-clients"),
+        (&["--max-per-ip", "0"], "--max-per-ip"),
         (&["--max-queue", "100K"], "--max-queue"), // less than twice the message
         (&["--handshake-timeout", "soon"], "soon"),
         (&["--handshake-timeout", "0s"], "--handshake-timeout"),

@@ -338,6 +338,29 @@ fn a_full_server_says_when_to_come_back() {
 }
 
 #[test]
+fn an_address_may_have_so_many_connections() {
+    let server = Wsloop::start(&["--max-per-ip", "2"]);
+    let first = Client::join(&server, "/");
+    let mut second = Client::join(&server, "/");
+    for _ in 0..20 {
+        let response = refusal(&server, &Request::upgrade(&server, "/").bytes(), 429);
+        assert_eq!(response.header("Retry-After"), Some("10"));
+    }
+    // Who is told counts until he has gone; further ones are not even told.
+    let open: Vec<RawClient> = (0..30).map(|_| RawClient::connect(&server)).collect();
+    wait_until("all are accepted and most are gone", PATIENCE, || server.open_files() <= 30);
+    second.send_text("unharmed");
+    assert!(second.read_text().ends_with(" say: unharmed"));
+    drop((first, open));
+    assert!(second.read_text().ends_with(" Logout"));
+    wait_until("the place that became free is given away", PATIENCE, || {
+        let mut client = RawClient::connect(&server);
+        let is_asked = client.try_send(&Request::upgrade(&server, "/").bytes()).is_ok();
+        is_asked && client.read_to_head_or_end().starts_with(b"HTTP/1.1 101 ")
+    });
+}
+
+#[test]
 fn each_refusal_is_one_printable_line_of_the_log() {
     let server = Wsloop::start(&[]);
     let host = server.address();

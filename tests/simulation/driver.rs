@@ -24,6 +24,7 @@ pub(crate) const LIMITS: Limits = Limits {
         outbox_bytes_max: 1 << 20,
     },
     clients_max: 1_000,
+    address_clients_max: None,
     compress_bytes_min: 128,
     drain_timeout: Duration::from_secs(8),
 };

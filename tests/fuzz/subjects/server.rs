@@ -83,6 +83,7 @@ impl World {
                 outbox_bytes_max: 2000,
             },
             clients_max: 3,
+            address_clients_max: None,
             compress_bytes_min: 16,
             drain_timeout: Duration::from_secs(8),
         };
