@@ -9,7 +9,7 @@ use clap::{CommandFactory as _, Parser};
 use log::LevelFilter;
 
 use crate::connection;
-use crate::server::{self, Site};
+use crate::server::{self, Rate, Site};
 use crate::websocket;
 
 /// Files that are not clients: the listener, the poll, signals, the standard streams, and room for
@@ -61,6 +61,11 @@ struct Options {
     /// Clients of one address at the same time, of IPv6 of one /64; more are refused with 429 [default: no limit]
     #[arg(long, env = "WSLOOP_MAX_PER_IP", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_per_ip: Option<u32>,
+
+    /// Messages a second of one client, and after a colon how many may come at once (for instance 10:50;
+    /// twice as many if not given); who is over it is read no faster, and closed after 10 s of it [default: no limit]
+    #[arg(long, env = "WSLOOP_RATE", value_name = "N[:BURST]", value_parser = parse_rate)]
+    rate: Option<Rate>,
 
     /// From accepting a connection to its whole request; times take ms, s or m
     #[arg(long, env = "WSLOOP_HANDSHAKE_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = parse_positive_time)]
@@ -165,6 +170,7 @@ impl Config {
                 // A slot has a 32-bit number.
                 clients_max: usize::try_from(clients.min(1 << 31)).unwrap_or(1 << 31),
                 address_clients_max: options.max_per_ip,
+                rate: options.rate,
                 compress_bytes_min: options.min_compress,
                 drain_timeout: options.drain_timeout,
             },
@@ -209,6 +215,17 @@ fn parse_size(text: &str) -> Result<usize, String> {
             "give a size from 1 to 2048M: a whole number of bytes, or with K or M, for instance 64K"
                 .to_owned()
         })
+}
+
+fn parse_rate(text: &str) -> Result<Rate, String> {
+    const ADVICE: &str = "give messages a second, and if you like a burst, from 1 to 1000000: 10, or 10:50";
+    let (rate, burst) = text.split_once(':').map_or((text, None), |(rate, burst)| (rate, Some(burst)));
+    let number = |text: &str| {
+        let number = parse_number(text).and_then(|number| u32::try_from(number).ok());
+        number.filter(|number| (1..=1_000_000).contains(number)).ok_or_else(|| ADVICE.to_owned())
+    };
+    let per_second = number(rate)?;
+    Ok(Rate { per_second, burst: burst.map_or(Ok(per_second.saturating_mul(2)), number)? })
 }
 
 fn parse_time(text: &str) -> Result<Duration, String> {

@@ -16,6 +16,8 @@ mod pages;
 mod peers;
 #[path = "server/process.rs"]
 mod process;
+#[path = "server/rate.rs"]
+mod rate;
 #[path = "server/refusals.rs"]
 mod refusals;
 #[path = "server/stats.rs"]

@@ -35,6 +35,9 @@ pub(crate) struct Options {
     /// One short round with few clients and without peers: to see that all works, not for figures.
     #[arg(long)]
     quick: bool,
+    /// What is not measured now is taken from the last report in the same folder.
+    #[arg(long)]
+    keep: bool,
     /// Put table and plots into this file, perf/README.md, and a folder `plots` beside it.
     #[arg(long)]
     readme: Option<PathBuf>,
@@ -137,15 +140,24 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         absent: absent.into_iter().map(|(server, reason)| Absent { server, reason }).collect(),
         ..Comparison::default()
     };
-    for case in CASES.iter().chain([&STALLED]).filter(|case| options.wants(case.name)) {
-        comparison.scenarios.push(measure(case, &all, &options));
+    let mut last = if options.keep { report::read(&folder)? } else { Comparison::default() };
+    for case in CASES.iter().chain([&STALLED]) {
+        if !options.wants(case.name) {
+            comparison.scenarios.extend(last.scenarios.iter().find(|kept| kept.name == case.name).cloned());
+            continue;
+        }
+        let mut result = measure(case, &all, &options);
+        result.measured = format!("{}, {}", comparison.date, comparison.commit);
+        comparison.scenarios.push(result);
         // What was measured so far is not lost if the rest is interrupted.
         report::write(&comparison, &folder)?;
     }
-    if options.wants("growth") {
-        comparison.growths = growth::measure(&wsloop, options.rounds.min(3), options.seconds, options.quick);
-        report::write(&comparison, &folder)?;
-    }
+    comparison.growths = if options.wants("growth") {
+        growth::measure(&wsloop, options.rounds.min(3), options.seconds, options.quick)
+    } else {
+        std::mem::take(&mut last.growths)
+    };
+    report::write(&comparison, &folder)?;
     println!("{}", folder.join("report.html").display());
     if let Some(readme) = &options.readme {
         let plots = readme.parent().unwrap_or(Path::new(".")).join("plots");
@@ -308,6 +320,7 @@ fn measure(case: &Case, all: &[Contender], options: &Options) -> ScenarioResult 
         is_more_better: !matches!(case.figure, Figure::P99 | Figure::MemoryPerClient | Figure::PeakGrowth),
         target: case.target,
         servers,
+        measured: String::new(),
     }
 }
 

@@ -136,6 +136,9 @@ fn table(measurement: &Measurement) -> String {
             stalled.close_codes.iter().map(|(code, count)| format!("{code}: {count}")).collect();
         lines.push(("  close codes", codes.join(", ")));
     }
+    if let Some(count) = measurement.firehose {
+        lines.push(("the firehose got back", count.to_string()));
+    }
     lines.push(("every byte checked", if measurement.verified { "yes" } else { "no (--verify)" }.to_owned()));
     lines.extend(measurement.problems.iter().map(|problem| ("WRONG", problem.clone())));
     lines.iter().map(|(name, value)| format!("{name:<30}{value}\n")).collect()

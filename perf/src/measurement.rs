@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One scenario against one server.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Measurement {
     /// `fanout`, `echo` and so on.
     pub(crate) scenario: String,
@@ -41,6 +41,9 @@ pub(crate) struct Measurement {
     /// Of `stalled`: what became of those who never read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) stalled: Option<Stalled>,
+    /// Messages of one client beside the others that sent as fast as it was read, and came back to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) firehose: Option<u64>,
     /// Whether each receiver's bytes were checked.
     pub(crate) verified: bool,
     /// What was wrong: lost, doubled, changed, out of order. Empty is good.
@@ -48,7 +51,7 @@ pub(crate) struct Measurement {
 }
 
 /// What the server's process and its children used.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct ServerCost {
     /// User and system time in the measured time.
     pub(crate) cpu_seconds: f64,
@@ -67,7 +70,7 @@ pub(crate) struct ServerCost {
 }
 
 /// Percentiles, in microseconds.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Latency {
     pub(crate) count: u64,
     pub(crate) p50_us: f64,
@@ -77,7 +80,7 @@ pub(crate) struct Latency {
     pub(crate) max_us: f64,
 }
 
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Handshakes {
     pub(crate) count: u64,
     pub(crate) per_second: f64,
@@ -85,7 +88,7 @@ pub(crate) struct Handshakes {
     pub(crate) per_cpu_second: f64,
 }
 
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Stalled {
     /// Clients that never read.
     pub(crate) clients: usize,

@@ -115,9 +115,10 @@ mod tests {
         while started.elapsed() < Duration::from_millis(300) {
             block.iter_mut().for_each(|byte| *byte = black_box(*byte ^ 3));
         }
-        let (cpu, memory) = (own.cpu() - cpu_before, own.private_bytes() - memory_before);
+        let (cpu, memory) = (own.cpu() - cpu_before, own.private_bytes().saturating_sub(memory_before));
         assert!(cpu > Duration::from_millis(100), "{cpu:?}");
-        assert!((60 << 20..100 << 20).contains(&memory), "{memory}");
+        // Other tests use memory at the same time.
+        assert!(memory >= 60 << 20, "{memory}");
         assert!(own.peak_bytes() >= memory);
         let in_ticks = ticks(std::process::id());
         assert!(in_ticks.abs_diff(own.cpu()) < Duration::from_secs(1), "{in_ticks:?} and {:?}", own.cpu());

@@ -1,11 +1,11 @@
 //! What a comparison found: measurements by scenario and server, round by round, as JSON beside the report.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::measurement::Measurement;
 
 /// Everything a report shows.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Comparison {
     /// `2026-11-21`.
     pub(crate) date: String,
@@ -23,7 +23,7 @@ pub(crate) struct Comparison {
 }
 
 /// One scenario against several servers.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct ScenarioResult {
     /// `fanout`, `wide`, …: the name for `--scenarios`.
     pub(crate) name: String,
@@ -35,10 +35,12 @@ pub(crate) struct ScenarioResult {
     /// What wsloop aims at, as a ratio to the floor; for memory in the unit itself.
     pub(crate) target: Option<Target>,
     pub(crate) servers: Vec<ServerResult>,
+    /// Date and commit of the measurement.
+    pub(crate) measured: String,
 }
 
 /// What wsloop aims at.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub(crate) enum Target {
     /// Of the floor's median.
     Ratio(f64),
@@ -47,7 +49,7 @@ pub(crate) enum Target {
 }
 
 /// One server in one scenario.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct ServerResult {
     /// `floor`, `wsloop`, `wsloop-room`, `bun`, …
     pub(crate) server: String,
@@ -66,7 +68,7 @@ pub(crate) struct ServerResult {
 }
 
 /// How a cost grows with the number of clients.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Growth {
     pub(crate) name: String,
     pub(crate) title: String,
@@ -78,7 +80,7 @@ pub(crate) struct Growth {
 }
 
 /// One line of a plot.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Curve {
     pub(crate) label: String,
     /// In order of x. More than one y at an x: several rounds; the line goes through their medians.
@@ -86,7 +88,7 @@ pub(crate) struct Curve {
 }
 
 /// A server that could not take part.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Absent {
     pub(crate) server: String,
     pub(crate) reason: String,

@@ -215,6 +215,17 @@ fn a_stall_is_seen_from_the_schedule() {
 }
 
 #[test]
+fn a_firehose_flows_beside_the_others() {
+    let floor = Floor::start("echo");
+    let url = format!("ws://{}/x", floor.1);
+    let arguments =
+        ["latency", "--clients", "1", "--rate", "50", "--seconds", "1", "--firehose", &url, "--verify"];
+    let one = measure(floor.1, &arguments);
+    assert!(one["firehose"].as_u64() > Some(100_000), "{one}");
+    assert_eq!(one["deliveries"], 50, "{one}");
+}
+
+#[test]
 fn errors_say_what_to_do() {
     for (arguments, wanted) in [
         (&["fanout", "--url", "wss://127.0.0.1/"][..], "--url wants"),

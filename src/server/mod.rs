@@ -16,6 +16,7 @@ mod deadlines;
 mod ledger;
 mod outgoing;
 mod phases;
+mod rate;
 mod site;
 mod stats;
 
@@ -37,6 +38,8 @@ use deadlines::Deadlines;
 pub use ledger::Account;
 use ledger::{AccountId, Ledger};
 use outgoing::Outgoing;
+pub use rate::Rate;
+use rate::Usages;
 pub use site::Site;
 
 /// What this server calls itself in reports.
@@ -68,6 +71,8 @@ pub struct Limits {
     pub clients_max: usize,
     /// Clients of one address at the same time.
     pub address_clients_max: Option<u32>,
+    /// How fast one client may speak.
+    pub rate: Option<Rate>,
     /// Messages shorter than this are not compressed.
     pub compress_bytes_min: usize,
     /// How long queued messages may take to leave when the server stops.
@@ -103,6 +108,7 @@ pub struct Server<S> {
     chat: Chat,
     outgoing: Outgoing,
     deadlines: Deadlines,
+    usages: Usages,
     ledger: Ledger,
     site: Site,
     limits: Limits,
@@ -165,6 +171,7 @@ impl<S: Stream> Server<S> {
             chat: Chat::new(zone),
             outgoing: Outgoing::default(),
             deadlines: Deadlines::default(),
+            usages: Usages::new(limits.rate),
             ledger: Ledger::default(),
             site,
             limits,
@@ -209,6 +216,7 @@ impl<S: Stream> Server<S> {
             is_special: false,
             is_talking: false,
         }));
+        self.usages.reset(id);
         let refusal = match verdict {
             _ if is_full => Some(Refusal::Full),
             Verdict::Refused => Some(Refusal::TooManyConnections),
@@ -218,7 +226,7 @@ impl<S: Stream> Server<S> {
             self.clients[id.index()].refuse(now, refusal, b"");
             self.mark_flushable(id);
         }
-        self.arm(id);
+        self.arm(now, id);
         true
     }
 
@@ -283,6 +291,11 @@ impl<S: Stream> Server<S> {
         }
     }
 
+    /// Whether a client is not read now, since it is over its rate.
+    pub fn is_held_back(&self, now: Now, token: usize) -> bool {
+        self.usages.paused_until(now.time, ClientId::new(token)).is_some()
+    }
+
     /// Clients that are connected, in whatever state.
     pub fn client_count(&self) -> usize {
         self.clients.len()
@@ -314,9 +327,12 @@ impl<S: Stream> Server<S> {
         }
     }
 
-    fn arm(&mut self, id: ClientId) {
+    fn arm(&mut self, now: Now, id: ClientId) {
         let client = &mut self.clients[id.index()];
-        self.deadlines.arm(id, client.connection.deadline(), &mut client.armed);
+        // What is due while it is held back waits: it may have answered a ping, and was not heard.
+        let resume = self.usages.paused_until(now.time, id);
+        let deadline = resume.unwrap_or_else(|| client.connection.deadline());
+        self.deadlines.arm(id, deadline, &mut client.armed);
     }
 
     /// Every turn ends settled. What reap itself announced waits for the next turn, which is then

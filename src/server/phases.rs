@@ -38,7 +38,7 @@ impl<S: Stream> Server<S> {
                 let budget = if queue == TALKING || is_newcomer { CLIENT_READ_BYTES } else { 1 };
                 used += self.read_client(now, id, budget);
                 self.mark_flushable(id);
-                self.arm(id);
+                self.arm(now, id);
             }
         }
     }
@@ -53,12 +53,19 @@ impl<S: Stream> Server<S> {
             if client.connection.is_finished() {
                 return used;
             }
+            if self.usages.hold_back(now.time, id) {
+                // Its deadline wakes it up.
+                client.is_talking = true;
+                return used;
+            }
             if used >= budget || (used > 0 && self.outgoing.is_full()) {
                 client.is_talking = true;
                 self.mark_runnable(id);
                 return used;
             }
-            let chunk = client.read_bytes as usize;
+            // Who is counted is read in small pieces, so that he is not far over his rate before he is held back.
+            let chunk =
+                if self.usages.rate().is_some() { FIRST_READ_BYTES } else { client.read_bytes } as usize;
             match client.stream.read(&mut self.scratch[..chunk]) {
                 Ok(0) => {
                     let event = client.connection.handle_end(now.time);
@@ -73,7 +80,9 @@ impl<S: Stream> Server<S> {
                     // A short read has emptied the socket; the next byte is a new edge. Only an
                     // end that is already there brings none.
                     let client = &mut self.clients[id.index()];
-                    client.adapt(length, cost);
+                    if self.usages.rate().is_none() {
+                        client.adapt(length, cost);
+                    }
                     if length < chunk && !client.is_read_closed {
                         return used;
                     }
@@ -102,6 +111,15 @@ impl<S: Stream> Server<S> {
                         .handle_message(now, id, kind, payload, &mut |effect| self.outgoing.apply(effect));
                     if let Some(frame) = self.outgoing.take_close(id) {
                         client.connection.close(now.time + CLOSE_TIMEOUT, frame);
+                    }
+                    if !self.usages.count(now.time, id) && client.connection.is_open() {
+                        let reason = "too many messages a second for 10 s; see --rate";
+                        info!("{}: {reason}", client.address);
+                        let frame = CloseFrame::new(CloseCode::POLICY, reason);
+                        client.connection.close(now.time + CLOSE_TIMEOUT, frame);
+                        // From here on it is read to be forgotten.
+                        self.usages.reset(id);
+                        self.chat.leave(now, &[id], &mut |effect| self.outgoing.apply(effect));
                     }
                 }
                 Event::Ping | Event::Pong => {}
@@ -164,6 +182,14 @@ impl<S: Stream> Server<S> {
                 continue;
             };
             client.armed = Time::NEVER;
+            if self.usages.paused_until(now.time, id).is_some() {
+                self.arm(now, id);
+                continue;
+            }
+            if self.usages.release(now.time, id) {
+                self.mark_runnable(id);
+            }
+            let client = &mut self.clients[id.index()];
             // Who has bytes waiting to be read may have answered in time.
             if client.connection.deadline() <= now.time && !client.is_runnable {
                 let event = client.connection.handle_timeout(now.time, &self.limits.connection);
@@ -328,7 +354,7 @@ impl<S: Stream> Server<S> {
             if self.clients[id.index()].connection.is_finished() {
                 self.finished.push(id);
             }
-            self.arm(id);
+            self.arm(now, id);
         }
     }
 

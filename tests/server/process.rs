@@ -10,7 +10,7 @@ use crate::support::raw::{self, BINARY, CLOSE, PATIENCE, RawClient, TEXT, frame}
 use crate::support::server::{Wsloop, run_to_end};
 
 /// Each option, its default as `--help` shows it where there is one.
-const OPTIONS: [(&str, Option<&str>); 14] = [
+const OPTIONS: [(&str, Option<&str>); 15] = [
     ("--port", Some("8080")),
     ("--host", Some("127.0.0.1")),
     ("--max-message", Some("64K")),
@@ -18,6 +18,7 @@ const OPTIONS: [(&str, Option<&str>); 14] = [
     ("--max-queue", Some("1M")),
     ("--max-clients", None),
     ("--max-per-ip", None),
+    ("--rate", None),
     ("--handshake-timeout", Some("10s")),
     ("--ping-interval", Some("20s")),
     ("--pong-timeout", Some("25s")),
@@ -78,6 +79,9 @@ fn bad_usage_says_what_is_wrong_and_exits_2() {
         (&["--max-fragments", "0"], "--max-fragments"),
         (&["--max-clients", "0"], "--max-clients"),
         (&["--max-per-ip", "0"], "--max-per-ip"),
+        (&["--rate", "0"], "--rate"),
+        (&["--rate", "10:"], "10:50"),
+        (&["--rate", "fast"], "messages a second"),
         (&["--max-queue", "100K"], "--max-queue"), // less than twice the message
         (&["--handshake-timeout", "soon"], "soon"),
         (&["--handshake-timeout", "0s"], "--handshake-timeout"),

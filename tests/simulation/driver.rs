@@ -25,6 +25,7 @@ pub(crate) const LIMITS: Limits = Limits {
     },
     clients_max: 1_000,
     address_clients_max: None,
+    rate: None,
     compress_bytes_min: 128,
     drain_timeout: Duration::from_secs(8),
 };

@@ -1,6 +1,6 @@
 //! One run: a server, a network and clients, all of one seed.
 
-use wsloop::server::Limits;
+use wsloop::server::{Limits, Rate};
 
 use crate::client::{Client, Ending, Pace, Stage, Wish};
 use crate::driver::{Driver, LIMITS};
@@ -21,6 +21,8 @@ pub(crate) struct World {
     stops_at: Option<u64>,
     /// The machine is busy: the loop wakes late, and much is due in one turn.
     is_sluggish: bool,
+    /// Fast clients wait for their turn, and for what they said.
+    may_hold_back: bool,
     is_traced: bool,
 }
 
@@ -73,10 +75,12 @@ impl World {
             weather.short_writes = false;
             clients.iter_mut().for_each(talk_much_and_read_all);
         }
+        limits.rate = rate(seed);
         let stops_at = random.chance(15).then(|| random.below(60) as u64);
         let is_sluggish = stops_at.is_none() && random.chance(30);
         let driver = Driver::new(limits, Random::new(random.next()), weather);
-        let world = World { random, driver, clients, stops_at, is_sluggish, is_traced };
+        let may_hold_back = limits.rate.is_some();
+        let world = World { random, driver, clients, stops_at, is_sluggish, may_hold_back, is_traced };
         world.trace(|| format!("{weather:?}, at most {} clients, stops at {stops_at:?}", limits.clients_max));
         world
     }
@@ -157,10 +161,14 @@ impl World {
         if self.driver.is_drained() {
             return;
         }
-        self.driver.network.borrow().assert_all_is_read();
+        let (server, now) = (&self.driver.server, self.driver.now());
+        // Time has passed since its last turn; what has become due meanwhile comes with the next.
+        if server.deadline() > now.time {
+            self.driver.network.borrow().assert_all_is_read(|token| server.is_held_back(now, token));
+        }
         for client in &self.clients {
             assert!(
-                client.has_all_of_its_own() || self.driver.is_stopping,
+                client.has_all_of_its_own() || self.driver.is_stopping || self.may_hold_back,
                 "client {} waits for its own messages: {} of {} have come",
                 client.number,
                 client.own_heard,
@@ -188,7 +196,15 @@ impl World {
             Stage::Gone => client.link.is_none_or(|link| self.driver.network.borrow().is_dropped(link)),
             _ => client.ending == Ending::Stay && client.reads(self.driver.time) && client.messages_left == 0,
         };
-        self.stops_at.is_none() && self.clients.iter().all(is_settled)
+        self.stops_at.is_none() && !self.holds_back() && self.clients.iter().all(is_settled)
+    }
+
+    /// Somebody is not read now, or has not been since the time came.
+    fn holds_back(&self) -> bool {
+        let (server, now) = (&self.driver.server, self.driver.now());
+        let mut tokens = 0..self.clients.len();
+        self.may_hold_back
+            && (server.deadline() <= now.time || tokens.any(|token| server.is_held_back(now, token)))
     }
 
     /// The server has stopped; what it sent may still be read.
@@ -323,4 +339,12 @@ fn talk_much_and_read_all(client: &mut Client) {
 /// The beginning of a payload, on one line.
 fn shown(payload: &[u8]) -> String {
     String::from_utf8_lossy(&payload[..payload.len().min(48)]).escape_debug().to_string()
+}
+
+/// Some servers hold fast clients back, for moments. Drawn apart, so that a seed that failed once stays the
+/// run that it was.
+fn rate(seed: u64) -> Option<Rate> {
+    let mut random = Random::new(!seed);
+    let (per_second, burst) = *random.pick(&[(200, 1), (500, 3), (5000, 50)]);
+    random.chance(20).then_some(Rate { per_second, burst })
 }

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::firehose::Firehose;
 use super::{Hearing, Run, due_within, histogram, say};
 use crate::measurement::Latency;
 
@@ -12,6 +13,7 @@ const WARM_UP: f64 = 1.0;
 pub(super) fn measure(run: &mut Run) -> Result<(), String> {
     let mut fleet = run.connect(|_| true)?;
     let plan = run.plan.clone();
+    let firehose = plan.firehose.as_deref().map(Firehose::start).transpose()?;
     let interval = Duration::from_secs_f64(1.0 / plan.rate);
     let (warm_up, total) = (due_within(WARM_UP, plan.rate), due_within(WARM_UP + plan.seconds, plan.rate));
     let senders = u32::try_from(plan.senders.max(1)).unwrap_or(u32::MAX);
@@ -59,6 +61,7 @@ pub(super) fn measure(run: &mut Run) -> Result<(), String> {
         u64::from(total - warm_up),
         hearing.total.saturating_sub(u64::from(warm_up) * fleet.len() as u64),
     );
+    run.measurement.firehose = firehose.map(Firehose::stop).transpose()?;
     run.measurement.latency = Latency::of(&hearing.latency);
     run.measurement.scheduled_latency = Latency::of(&scheduled);
     run.measurement.problems = hearing.into_problems();

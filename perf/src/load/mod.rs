@@ -2,6 +2,7 @@
 
 mod churn;
 mod closed;
+mod firehose;
 mod idle;
 mod latency;
 mod stalled;
@@ -90,6 +91,9 @@ pub(crate) struct Arguments {
     /// Visits say nothing (churn).
     #[arg(long)]
     silent: bool,
+    /// Beside it, one client that sends there as fast as it is read (latency).
+    #[arg(long, value_name = "URL")]
+    firehose: Option<String>,
     /// A server from which nothing came for so many seconds has lost what is missing.
     #[arg(long)]
     patience: Option<f64>,
@@ -117,6 +121,7 @@ pub(crate) struct Plan {
     pub(crate) text: bool,
     pub(crate) idle: usize,
     pub(crate) silent: bool,
+    pub(crate) firehose: Option<String>,
     pub(crate) patience: Duration,
     pub(crate) quiet: bool,
 }
@@ -139,6 +144,7 @@ impl Plan {
             text: false,
             idle: 0,
             silent: false,
+            firehose: None,
             patience: Duration::from_secs(20),
             quiet: false,
         };
@@ -173,6 +179,7 @@ impl Plan {
             text: arguments.text,
             idle: arguments.idle.unwrap_or(0),
             silent: arguments.silent,
+            firehose: arguments.firehose.clone(),
             patience: arguments
                 .patience
                 .map_or(usual.patience, |seconds| Duration::from_secs_f64(seconds.max(0.0))),

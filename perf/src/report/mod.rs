@@ -27,6 +27,16 @@ pub(crate) fn write(comparison: &Comparison, folder: &Path) -> Result<(), String
     save(&folder.join("report.html"), &html(comparison, &plots))
 }
 
+/// The last report of a folder.
+///
+/// # Errors
+/// If there is none, or one with servers that could not be measured.
+pub(crate) fn read(folder: &Path) -> Result<Comparison, String> {
+    let path = folder.join("report.json");
+    let text = fs::read_to_string(&path).map_err(|error| format!("--keep: {}: {error}", path.display()))?;
+    serde_json::from_str(&text).map_err(|error| format!("--keep: {} cannot be used: {error}", path.display()))
+}
+
 /// Puts table and plots between the marks of a README, and the plots into a folder `plots` beside it.
 ///
 /// # Errors
@@ -79,7 +89,8 @@ fn markdown(comparison: &Comparison, plots: &[(String, String)]) -> String {
     for scenario in &comparison.scenarios {
         let cells: Vec<String> =
             row(scenario, &names).map(|(figure, note, _)| join(&figure, &note)).collect();
-        let title = format!("**{}**: {} ({})", scenario.name, scenario.title, scenario.unit);
+        let title =
+            format!("**{}**: {} ({}; {})", scenario.name, scenario.title, scenario.unit, scenario.measured);
         let _ = writeln!(out, "| {} | {} | {} |", title, cells.join(" | "), aim(scenario));
     }
     for absent in &comparison.absent {
@@ -119,7 +130,8 @@ fn html(comparison: &Comparison, plots: &[(String, String)]) -> String {
     table.push_str("<th scope=col>wsloop aims at</th></tr></thead><tbody>\n");
     for scenario in &comparison.scenarios {
         let (name, title, unit) = (escape(&scenario.name), escape(&scenario.title), escape(&scenario.unit));
-        let _ = write!(table, "<tr><th scope=row>{name}<small>{title}; {unit}</small></th>");
+        let measured = escape(&scenario.measured);
+        let _ = write!(table, "<tr><th scope=row>{name}<small>{title}; {unit} ({measured})</small></th>");
         for ((figure, note, is_wrong), server) in row(scenario, &names).zip(&names) {
             let class = if is_wrong {
                 "wrong"

@@ -26,6 +26,7 @@ fn invented() -> Comparison {
         unit: "deliveries a CPU second".to_owned(),
         is_more_better,
         target: Some(target),
+        measured: "2026-01-01, abcdef0".to_owned(),
         servers: names
             .iter()
             .enumerate()
@@ -104,6 +105,15 @@ fn a_report_holds_all_and_needs_nothing_else() {
     let json = fs::read_to_string(folder.join("report.json")).expect("written");
     let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!(value["scenarios"][0]["servers"][1]["values"].as_array().map(Vec::len), Some(3));
+    let error = read(&folder).expect_err("a server that could not be measured has no figures to keep");
+    assert!(error.contains("--keep"), "{error}");
+    let mut whole = invented();
+    whole.scenarios.iter_mut().for_each(|scenario| drop(scenario.servers.pop()));
+    whole.growths.pop();
+    write(&whole, &folder).expect("it can be written");
+    let kept = read(&folder).expect("it can be read again");
+    assert_eq!(serde_json::to_string(&kept).ok(), serde_json::to_string(&whole).ok());
+    write(&invented(), &folder).expect("it can be written");
     for name in ["fanout", "latency", "memory", "growth-cost", "growth-one-point"] {
         let svg = fs::read_to_string(folder.join(format!("{name}.svg"))).expect("written");
         roxmltree::Document::parse(&svg).unwrap_or_else(|error| panic!("{name}: {error}"));

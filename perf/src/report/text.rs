@@ -156,6 +156,7 @@ mod tests {
             unit: String::new(),
             is_more_better,
             target,
+            measured: String::new(),
             servers: vec![server("floor", &[1.0], &[1.0]), server("wsloop", values, ratios)],
         };
         for (more, target, values, ratios, wanted) in [

@@ -84,6 +84,7 @@ impl World {
             },
             clients_max: 3,
             address_clients_max: None,
+            rate: None,
             compress_bytes_min: 16,
             drain_timeout: Duration::from_secs(8),
         };
