@@ -135,8 +135,6 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         date: jiff::Zoned::now().date().to_string(),
         commit: commit(&wsloop),
         machine: machine(),
-        rounds: options.rounds,
-        seconds: options.seconds,
         absent: absent.into_iter().map(|(server, reason)| Absent { server, reason }).collect(),
         ..Comparison::default()
     };
@@ -147,7 +145,9 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
             continue;
         }
         let mut result = measure(case, &all, &options);
-        result.measured = format!("{}, {}", comparison.date, comparison.commit);
+        let rounds = result.servers.first().map_or(0, |server| server.values.len());
+        result.measured =
+            format!("{}, {}, {rounds} × {} s", comparison.date, comparison.commit, options.seconds);
         comparison.scenarios.push(result);
         // What was measured so far is not lost if the rest is interrupted.
         report::write(&comparison, &folder)?;

@@ -13,9 +13,6 @@ pub(crate) struct Comparison {
     pub(crate) commit: String,
     /// Processor, cores, kernel.
     pub(crate) machine: String,
-    pub(crate) rounds: usize,
-    /// Length of each measured time.
-    pub(crate) seconds: f64,
     pub(crate) scenarios: Vec<ScenarioResult>,
     pub(crate) growths: Vec<Growth>,
     /// Servers that could not take part, and why.
@@ -35,7 +32,7 @@ pub(crate) struct ScenarioResult {
     /// What wsloop aims at, as a ratio to the floor; for memory in the unit itself.
     pub(crate) target: Option<Target>,
     pub(crate) servers: Vec<ServerResult>,
-    /// Date and commit of the measurement.
+    /// Date, commit, rounds and length of the measurement.
     pub(crate) measured: String,
 }
 

@@ -72,9 +72,8 @@ fn all_plots(comparison: &Comparison) -> Result<Vec<(String, String)>, String> {
 
 /// When, where and how.
 fn circumstances(comparison: &Comparison) -> String {
-    let Comparison { date, commit, machine, rounds, seconds, .. } = comparison;
-    let plural = if *rounds == 1 { "" } else { "s" };
-    format!("{date}, commit {commit}, {machine}; {rounds} round{plural} of {seconds} s a server, interleaved")
+    let Comparison { date, commit, machine, .. } = comparison;
+    format!("{date}, commit {commit}, {machine}; rounds interleaved")
 }
 
 const LEGEND: &str = "Each cell is the median of the ratios to the kernel floor, round by round, and in brackets the \

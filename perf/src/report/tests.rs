@@ -37,8 +37,6 @@ fn invented() -> Comparison {
         date: "2026-01-01".to_owned(),
         commit: "abcdef0".to_owned(),
         machine: "2 cores of a <processor>".to_owned(),
-        rounds: 3,
-        seconds: 2.0,
         scenarios: vec![
             scenario("fanout", 280_000.0, true, Target::Ratio(0.98)),
             scenario("latency", 23.0, false, Target::Ratio(1.05)),
