@@ -17,7 +17,6 @@ const SLICES_MAX: usize = 16;
 /// The queue of one client. Small while nothing waits, which is nearly always.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    // The order counts: what a fan-out looks at comes first.
     /// The socket took less than all; nothing is tried before it says that it is writable.
     is_blocked: bool,
     /// Messages were thrown away, so none may follow: behind a gap there is only the close frame.
