@@ -9,7 +9,7 @@ use clap::{CommandFactory as _, Parser};
 use log::LevelFilter;
 
 use crate::connection;
-use crate::server::{self, Rate, Site};
+use crate::server::{self, Rate, Site, Slow};
 use crate::websocket;
 
 /// Files that are not clients: the listener, the poll, signals, the standard streams, and room for
@@ -45,6 +45,20 @@ struct Options {
     /// twice --max-message [default: 1M, or twice --max-message]
     #[arg(long, env = "WSLOOP_MAX_QUEUE", value_name = "SIZE", value_parser = parse_size)]
     max_queue: Option<usize>,
+
+    /// What becomes of a client that is over --max-queue: close (with 1013), or skip (the oldest messages go,
+    /// and in a room it is told how many); each may choose for itself with ?slow=
+    #[arg(long, env = "WSLOOP_SLOW", value_name = "POLICY", default_value = "close", value_parser = parse_slow)]
+    slow: Slow,
+
+    /// Memory that what waits for clients may take in all; over it, those with the most waiting are closed
+    /// first, or skip all [default: 256M, or twice --max-queue]
+    #[arg(long, env = "WSLOOP_MAX_BUFFERED", value_name = "SIZE", value_parser = parse_size)]
+    max_buffered: Option<usize>,
+
+    /// The kernel's buffer for what one client has not taken yet; it keeps up to twice as much
+    #[arg(long, env = "WSLOOP_SEND_BUFFER", value_name = "SIZE", default_value = "256K", value_parser = parse_send_buffer)]
+    send_buffer: usize,
 
     /// Compress no messages, whatever clients offer
     #[arg(long, env = "WSLOOP_NO_COMPRESSION", value_parser = clap::builder::FalseyValueParser::new())]
@@ -103,6 +117,8 @@ pub struct Config {
     pub address: SocketAddr,
     /// What the server may cost.
     pub limits: server::Limits,
+    /// The kernel's buffer for what one client has not taken yet.
+    pub send_buffer: usize,
     /// The page, which hosts are answered to, and which origins may connect.
     pub site: Site,
     /// How much to log; `None` leaves it to RUST_LOG.
@@ -149,6 +165,14 @@ impl Config {
                 "--max-queue must be at least twice --max-message, here {queue_bytes_least}"
             )));
         }
+        // Double the queue may be in use before a turn ends, and the default must not fail.
+        let buffered_least = outbox_bytes_max.saturating_mul(2);
+        let buffered_bytes_max = options.max_buffered.unwrap_or(buffered_least.max(256 << 20));
+        if buffered_bytes_max < buffered_least {
+            return Err(UsageError(format!(
+                "--max-buffered must be at least twice --max-queue, here {buffered_least}"
+            )));
+        }
         let clients = options.max_clients.map_or(files.saturating_sub(OTHER_FILES).max(1), u64::from);
         if clients.saturating_add(OTHER_FILES) > files && options.max_clients.is_some() {
             return Ok(Err(TooFewFiles { clients, files }));
@@ -172,8 +196,11 @@ impl Config {
                 address_clients_max: options.max_per_ip,
                 rate: options.rate,
                 compress_bytes_min: options.min_compress,
+                slow: options.slow,
+                buffered_bytes_max,
                 drain_timeout: options.drain_timeout,
             },
+            send_buffer: options.send_buffer,
             site: Site::new(
                 [vec!["localhost".to_owned(), machine], options.allow_host].concat(),
                 options.origin,
@@ -215,6 +242,18 @@ fn parse_size(text: &str) -> Result<usize, String> {
             "give a size from 1 to 2048M: a whole number of bytes, or with K or M, for instance 64K"
                 .to_owned()
         })
+}
+
+/// Below, the kernel would round up without saying so (socket(7)).
+fn parse_send_buffer(text: &str) -> Result<usize, String> {
+    match parse_size(text)? {
+        size @ 4096..=0x4000_0000 => Ok(size),
+        _ => Err("give a size from 4K to 1024M".to_owned()),
+    }
+}
+
+fn parse_slow(text: &str) -> Result<Slow, String> {
+    Slow::from_name(text).ok_or_else(|| "give close or skip".to_owned())
 }
 
 fn parse_rate(text: &str) -> Result<Rate, String> {

@@ -3,33 +3,30 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
 use mio::net::{TcpListener, TcpStream};
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Registry, Token};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::clock::{Now, Time};
-use crate::server::{Account, Limits, Readiness, Server, Site, Stream};
+use crate::process;
+use crate::server::{Acceptor, Account, Limits, Listener, Outside, Readiness, Server, Site, Stream};
 
 /// Clients' tokens are their slots, counted from zero.
 const LISTENER: Token = Token(usize::MAX - 1);
 const SIGNALS: Token = Token(usize::MAX - 2);
 /// Connections that the kernel holds until they are accepted; it caps this by net.core.somaxconn.
 const BACKLOG: i32 = 4096;
-/// Connections accepted in a turn before the clients have theirs.
-const ACCEPTS_MAX: u32 = 64;
-/// How long accepting rests after it failed for want of something (open files, memory).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Failures to accept are logged at most so often.
-const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// Readiness that one poll can report: so much that no client waits a turn for being noticed.
 const EVENTS_MAX: usize = 65_536;
+/// Costs nothing but its descriptor.
+const RESERVE: &str = "/dev/null";
 
 impl Stream for TcpStream {
     fn shutdown_write(&mut self) -> io::Result<()> {
@@ -83,41 +80,44 @@ impl fmt::Display for LoopError {
 ///
 /// # Errors
 /// If it cannot start, or was stopped before all was delivered.
-pub fn run(address: SocketAddr, limits: Limits, site: Site) -> Result<(), LoopError> {
-    EventLoop::start(address, limits, site)?.run()
+pub fn run(address: SocketAddr, send_buffer: usize, limits: Limits, site: Site) -> Result<(), LoopError> {
+    EventLoop::start(address, send_buffer, limits, site)?.run()
 }
 
 struct EventLoop {
     poll: Poll,
     events: Events,
-    /// None once the server is stopping.
+    /// None once nobody is taken any more.
     listener: Option<TcpListener>,
-    accepting: Accepting,
+    acceptor: Acceptor,
     /// A descriptor kept for the day on which there is no other: it is given up for as long as it takes to
-    /// tell one client so. Without it the others would wait in the kernel for nothing.
+    /// tell one client so.
     reserve: Option<File>,
-    accept_logged: Option<Time>,
     signals: Signals,
     /// Looking for signals costs a system call and a hundred atomic operations: only when one came.
     is_signalled: bool,
+    is_stopping: bool,
     server: Server<TcpStream>,
     started: Instant,
 }
 
-/// Whether there may be connections to accept. The listener is edge-triggered too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Accepting {
-    Drained,
-    Ready,
-    /// Something ran out; the connections wait in the kernel.
-    PausedUntil(Time),
+/// The listener, and what is needed to take connections from it.
+struct Door<'a> {
+    listener: &'a TcpListener,
+    registry: &'a Registry,
+    reserve: &'a mut Option<File>,
 }
 
 impl EventLoop {
-    fn start(address: SocketAddr, limits: Limits, site: Site) -> Result<EventLoop, LoopError> {
+    fn start(
+        address: SocketAddr,
+        send_buffer: usize,
+        limits: Limits,
+        site: Site,
+    ) -> Result<EventLoop, LoopError> {
         let system = |what| move |error| LoopError::System(what, error);
         let poll = Poll::new().map_err(system("create a poll"))?;
-        let mut listener = listen(address).map_err(|error| LoopError::Listen(address, error))?;
+        let mut listener = listen(address, send_buffer).map_err(|error| LoopError::Listen(address, error))?;
         let address = listener.local_addr().map_err(system("read the listener's address"))?;
         let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(system("catch signals"))?;
         let registry = poll.registry();
@@ -128,17 +128,19 @@ impl EventLoop {
         info!("listening on {address}: open {}", url(address));
         info!("up to {} clients (--max-clients)", limits.clients_max);
         let zone = jiff::tz::TimeZone::system();
+        let started = Instant::now();
+        let outside = Outside { stopwatch: Box::new(move || started.elapsed()), process: process::facts };
         Ok(EventLoop {
             poll,
             events: Events::with_capacity(limits.clients_max.saturating_add(8).min(EVENTS_MAX)),
             listener: Some(listener),
-            accepting: Accepting::Ready,
-            reserve: open_reserve(),
-            accept_logged: None,
+            acceptor: Acceptor::default(),
+            reserve: File::open(RESERVE).ok(),
             signals,
             is_signalled: false,
-            server: Server::new(limits, site, zone),
-            started: Instant::now(),
+            is_stopping: false,
+            server: Server::new(limits, site, zone, outside),
+            started,
         })
     }
 
@@ -154,8 +156,15 @@ impl EventLoop {
             let now = self.now();
             self.note_readiness();
             self.handle_signals(now)?;
-            self.accept(now);
+            if let Some(listener) = &self.listener {
+                let registry = self.poll.registry();
+                let mut door = Door { listener, registry, reserve: &mut self.reserve };
+                self.acceptor.accept(now, &mut door, &mut self.server);
+            }
             self.server.turn(now);
+            if !self.server.is_accepting() {
+                self.listener = None;
+            }
             if self.server.is_drained(now) {
                 self.log_account();
                 match self.server.client_count() {
@@ -186,14 +195,13 @@ impl EventLoop {
 
     /// How long the poll may sleep.
     fn timeout(&self) -> Option<Duration> {
-        let accept_at = match self.accepting {
-            Accepting::Ready => return Some(Duration::ZERO),
-            Accepting::PausedUntil(time) => time,
-            Accepting::Drained => Time::NEVER,
-        };
         if self.server.has_work() {
             return Some(Duration::ZERO);
         }
+        let accept_at = match &self.listener {
+            Some(_) => self.acceptor.deadline(self.server.client_count()),
+            None => Time::NEVER,
+        };
         let wake_at = self.server.deadline().min(accept_at);
         (wake_at != Time::NEVER).then(|| wake_at.since(self.time()))
     }
@@ -201,8 +209,7 @@ impl EventLoop {
     fn note_readiness(&mut self) {
         for event in &self.events {
             match event.token() {
-                LISTENER if self.accepting == Accepting::Drained => self.accepting = Accepting::Ready,
-                LISTENER => {}
+                LISTENER => self.acceptor.handle_ready(),
                 SIGNALS => self.is_signalled = true,
                 Token(token) => {
                     let readiness = Readiness {
@@ -222,112 +229,38 @@ impl EventLoop {
         }
         for signal in self.signals.pending() {
             let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
-            if self.listener.take().is_none() {
+            if std::mem::replace(&mut self.is_stopping, true) {
                 return Err(LoopError::Interrupted);
             }
             info!("{name}: no new clients; a second signal stops at once");
-            self.accepting = Accepting::Drained;
             self.server.begin_shutdown(now);
         }
         Ok(())
     }
+}
 
-    /// Accepts what waits, within the turn's budget. No error ends the loop.
-    fn accept(&mut self, now: Now) {
-        match self.accepting {
-            Accepting::Drained => return,
-            Accepting::PausedUntil(time) if time > now.time => return,
-            Accepting::Ready | Accepting::PausedUntil(_) => self.accepting = Accepting::Ready,
-        }
-        for _ in 0..ACCEPTS_MAX {
-            let Some(listener) = &self.listener else { return };
-            match listener.accept() {
-                Ok((stream, address)) => self.take(now, stream, address),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.accepting = Accepting::Drained;
-                    return;
-                }
-                // The peer has gone already, or a signal came.
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted
-                    ) => {}
-                Err(error) => {
-                    self.log_accept_error(now, &error);
-                    if !(is_out_of_descriptors(&error) && self.turn_away(now)) {
-                        self.accepting = Accepting::PausedUntil(now.time + ACCEPT_PAUSE);
-                        return;
-                    }
-                }
-            }
-        }
+impl Listener<TcpStream> for Door<'_> {
+    fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        self.listener.accept()
     }
 
-    /// Tells one client that there is no descriptor for it, with the help of the reserve. `false`: there was
-    /// none, or nobody is waiting.
-    fn turn_away(&mut self, now: Now) -> bool {
-        let Some(listener) = self.listener.as_ref().filter(|_| self.reserve.take().is_some()) else {
-            // Perhaps there is one by now.
-            self.reserve = open_reserve();
-            return false;
-        };
-        let is_told = match listener.accept() {
-            Ok((mut stream, _)) => {
-                // It may not have asked yet; whatever it asks, this is the answer. What it has sent is read,
-                // or the answer might be lost with it (RFC 1122 §4.2.2.13).
-                let _ = stream.read(&mut [0; 1024]);
-                let _ = stream.write(&Server::<TcpStream>::full(now));
-                let _ = stream.shutdown_write();
-                true
-            }
-            Err(_) => false,
-        };
-        self.reserve = open_reserve();
-        is_told
-    }
-
-    fn take(&mut self, now: Now, mut stream: TcpStream, address: SocketAddr) {
-        // Frames are whole: waiting for more would only delay them. A socket that fails here has
-        // lost its peer, and the first read will say so.
+    fn register(&mut self, stream: &mut TcpStream, token: usize) -> io::Result<()> {
+        // Frames are whole: waiting for more would only delay them. A socket that fails here has lost its
+        // peer, and the first read will say so.
         let _ = stream.set_nodelay(true);
-        let token = Token(self.server.next_token());
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        match self.poll.registry().register(&mut stream, token, interest) {
-            Ok(()) => {
-                if !self.server.accept(now, stream, address) {
-                    self.log_accept_error(
-                        now,
-                        &io::Error::other(
-                            "more clients than --max-clients or --max-per-ip, and many more wait",
-                        ),
-                    );
-                }
-            }
-            Err(error) => self.log_accept_error(now, &error),
-        }
+        self.registry.register(stream, Token(token), Interest::READABLE | Interest::WRITABLE)
     }
 
-    fn log_accept_error(&mut self, now: Now, error: &io::Error) {
-        if self.accept_logged.is_none_or(|logged| now.time.since(logged) >= ACCEPT_LOG_INTERVAL) {
-            self.accept_logged = Some(now.time);
-            warn!("cannot take a client: {error} (said at most every 10 s)");
-        }
+    fn give_up_reserve(&mut self) -> bool {
+        self.reserve.take().is_some()
+    }
+
+    fn keep_reserve(&mut self) {
+        *self.reserve = File::open(RESERVE).ok();
     }
 }
 
-fn open_reserve() -> Option<File> {
-    File::open("/dev/null").ok()
-}
-
-/// Of the process, or of the whole machine (accept(2)).
-fn is_out_of_descriptors(error: &io::Error) -> bool {
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+fn listen(address: SocketAddr, send_buffer: usize) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restarted server must not wait for its old connections to be forgotten.
     socket.set_reuse_address(true)?;
@@ -335,6 +268,8 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
         // `::` means all addresses, those of IPv4 too.
         socket.set_only_v6(false)?;
     }
+    // Every accepted socket inherits it. Without it the kernel would keep megabytes for each slow client.
+    socket.set_send_buffer_size(send_buffer)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

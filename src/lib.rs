@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`config`] | what was typed and what it means |
 //! | [`event_loop`] | mio's `Poll`, tokens, accept, signals, the clock |
+//! | `process` | what the kernel knows of this process |
 //! | [`server`] | a slab of clients and the five phases of a turn |
 //! | [`connection`] | one peer: bytes and time in, events out |
 //! | [`chat`] | rooms, topics, echo: messages in, effects out |
@@ -22,5 +23,6 @@ pub mod config;
 pub mod connection;
 pub mod event_loop;
 pub mod http;
+mod process;
 pub mod server;
 pub mod websocket;

@@ -8,6 +8,8 @@ mod chat;
 mod crowd;
 #[path = "server/descriptors.rs"]
 mod descriptors;
+#[path = "server/drain.rs"]
+mod drain;
 #[path = "server/messages.rs"]
 mod messages;
 #[path = "server/pages.rs"]
@@ -20,6 +22,8 @@ mod process;
 mod rate;
 #[path = "server/refusals.rs"]
 mod refusals;
+#[path = "server/slow.rs"]
+mod slow;
 #[path = "server/stats.rs"]
 mod stats;
 #[path = "server/times.rs"]

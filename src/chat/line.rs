@@ -53,6 +53,15 @@ pub(super) fn counts(time: &[u8], joined: u32, left: u32, here: usize) -> String
     format!("{} {joined} joined, {left} left, {here} here", String::from_utf8_lossy(time))
 }
 
+/// `HH:MM:SS 37 messages were skipped, since you read too slowly`: to one who did not get them.
+pub(super) fn skipped(time: &[u8], messages: u32) -> String {
+    let time = String::from_utf8_lossy(time);
+    match messages {
+        1 => format!("{time} 1 message was skipped, since you read too slowly"),
+        _ => format!("{time} {messages} messages were skipped, since you read too slowly"),
+    }
+}
+
 /// Local time of day, written out once a second.
 #[derive(Debug)]
 pub(super) struct LocalTime {
@@ -108,6 +117,8 @@ mod tests {
         assert_eq!(text(&voice.say(b"12:00:01", b"hi")), "12:00:01 alice say: hi");
         assert_eq!(text(&voice.logout(b"12:00:02")), "12:00:02 alice say: alice Logout");
         assert_eq!(counts(b"12:00:03", 3, 2, 117), "12:00:03 3 joined, 2 left, 117 here");
+        assert_eq!(skipped(b"12:00:04", 37), "12:00:04 37 messages were skipped, since you read too slowly");
+        assert_eq!(skipped(b"12:00:05", 1), "12:00:05 1 message was skipped, since you read too slowly");
     }
 
     #[test]

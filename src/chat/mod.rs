@@ -240,13 +240,11 @@ impl Chat {
         }
     }
 
-    /// All clients go at once, and nobody stays to be told.
-    pub fn leave_all(&mut self) {
-        let members: Vec<ClientId> =
-            self.rooms.iter().flat_map(|(_, room)| room.members()).copied().collect();
-        for client in members {
-            self.unseat(client);
-        }
+    /// What a client is told that did not get so many messages. Nothing where bytes pass unchanged.
+    pub fn skipped_line(&mut self, now: Now, client: ClientId, messages: u32) -> Option<String> {
+        let Seat::Member { room, index, .. } = self.seat(client) else { return None };
+        self.rooms[room.index()].voice(index as usize)?;
+        Some(line::skipped(self.time.at(now.wall), messages))
     }
 
     /// Tells the counts that are due.

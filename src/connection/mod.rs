@@ -5,13 +5,14 @@
 //!         '-----------------respond (HTTP, refusal)------------------^
 //! ```
 
+mod cause;
 mod outbox;
 
-use std::fmt;
 use std::io::{self, Write};
 use std::time::Duration;
 
-pub use outbox::{Backlog, Handed, Outbox};
+pub use cause::Cause;
+pub use outbox::{Backlog, Handed, Outbox, Skipped};
 
 use crate::clock::Time;
 use crate::http::{HeadScanner, Refusal};
@@ -122,27 +123,10 @@ pub enum Event<'a> {
     },
     /// Sent a ping; the pong is queued.
     Ping,
-    /// Sent a pong.
-    Pong,
+    /// Sent a pong, perhaps that of a ping of ours: then it took so long.
+    Pong(Option<Duration>),
     /// Ended the conversation, or made us end it. Comes once.
     Closed(Cause),
-}
-
-/// Why a conversation ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// The peer began the closing handshake.
-    Peer(CloseFrame),
-    /// The peer broke a rule.
-    Protocol(ProtocolError),
-    /// The peer hung up without a close frame.
-    Vanished,
-    /// The socket failed.
-    Failed(io::ErrorKind),
-    /// Nothing came after a ping.
-    NoPong,
-    /// The peer read too slowly.
-    TooSlow(Backlog),
 }
 
 impl Connection {
@@ -208,7 +192,8 @@ impl Connection {
                         self.outbox.queue_pong(payload);
                         Some(Event::Ping)
                     }
-                    _ => Some(Event::Pong),
+                    Item::Pong(payload) => Some(Event::Pong(round_trip(now, limits, payload))),
+                    _ => unreachable!("a control frame that is no close frame"),
                 }
             }
             Ok(Some(Item::Close(frame))) => {
@@ -313,10 +298,11 @@ impl Connection {
     }
 
     /// Begins the closing handshake. What is queued leaves before the close frame.
-    pub fn close(&mut self, until: Time, frame: CloseFrame) {
+    pub fn close(&mut self, until: Time, frame: CloseFrame) -> Cause {
         assert!(self.is_open(), "an open connection is closed once");
-        self.outbox.queue_close(frame);
+        self.outbox.queue_close(frame.clone());
         self.state = State::Closing { stage: Stage::AwaitingClose, until };
+        Cause::Server(frame)
     }
 
     /// Cuts a peer that reads too slowly: what has not begun to leave is thrown away, and the peer
@@ -324,7 +310,7 @@ impl Connection {
     pub fn cut(&mut self, now: Time, what: &str) -> Cause {
         let backlog = self.outbox.cut(now);
         let reason = format!("{what}; {backlog}");
-        self.close(now + CLOSE_TIMEOUT, CloseFrame::new(CloseCode::TRY_AGAIN_LATER, &reason));
+        let _ = self.close(now + CLOSE_TIMEOUT, CloseFrame::new(CloseCode::TRY_AGAIN_LATER, &reason));
         Cause::TooSlow(backlog)
     }
 
@@ -376,6 +362,11 @@ impl Connection {
         let is_leaving =
             matches!(self.state, State::Closing { stage: Stage::Flushing | Stage::FlushingLast, .. });
         is_leaving || !self.outbox.is_empty()
+    }
+
+    /// Whether something waits that the socket, as far as is known, would take.
+    pub fn can_flush(&self) -> bool {
+        !self.outbox.is_empty() && !self.outbox.is_blocked()
     }
 
     /// How messages to the peer may be compressed, if they may.
@@ -431,6 +422,14 @@ impl Connection {
     }
 }
 
+/// The time since the ping that this pong answers, if it is one of ours. A peer can lie about it, and changes
+/// nothing but a figure.
+fn round_trip(now: Time, limits: &Limits, payload: &[u8]) -> Option<Duration> {
+    let sent = Time::from_millis(u64::from_be_bytes(payload.try_into().ok()?));
+    let took = now.since(sent);
+    (sent <= now && took <= limits.ping_interval + limits.pong_timeout).then_some(took)
+}
+
 /// Fails the connection (RFC 6455 §7.1.7). The decoder cannot go on, so no close frame of the peer
 /// is waited for. Not a method: an event may borrow the decoder meanwhile.
 fn fail(state: &mut State, outbox: &mut Outbox, now: Time, error: ProtocolError) -> Event<'static> {
@@ -465,32 +464,6 @@ impl Liveness {
     fn next_ping(now: Time, limits: &Limits) -> Liveness {
         let never = limits.ping_interval.is_zero();
         Liveness::PingAt(if never { Time::NEVER } else { now + limits.ping_interval })
-    }
-}
-
-impl fmt::Display for Backlog {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} messages, {} bytes behind", self.messages, self.bytes)
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Cause::Peer(CloseFrame { code: None, .. }) => {
-                formatter.write_str("the peer closed without a code")
-            }
-            Cause::Peer(CloseFrame { code: Some(code), reason }) => {
-                write!(formatter, "the peer closed with {}: {reason}", code.as_u16())
-            }
-            Cause::Protocol(error) => {
-                write!(formatter, "closed with {}: {error}", error.close_code().as_u16())
-            }
-            Cause::Vanished => formatter.write_str("the peer hung up without a close frame"),
-            Cause::Failed(kind) => write!(formatter, "the socket failed: {kind}"),
-            Cause::NoPong => formatter.write_str("closed with 1008: no answer to a ping"),
-            Cause::TooSlow(backlog) => write!(formatter, "closed with 1013: too slow, {backlog}"),
-        }
     }
 }
 

@@ -13,6 +13,8 @@ use crate::websocket::{Batch, BatchBuilder, CloseFrame, Opcode};
 
 /// Pieces handed to one `writev`. More rarely wait, and then another call does no harm.
 const SLICES_MAX: usize = 16;
+/// What an entry costs beside the bytes that it refers to: tiny messages must not wait for nothing.
+const ENTRY_BYTES: usize = size_of::<Entry>();
 
 /// The queue of one client. Small while nothing waits, which is nearly always.
 #[derive(Debug, Default)]
@@ -45,7 +47,7 @@ struct Entry {
     messages: u32,
     /// The frame that has begun is a message.
     has_begun_message: bool,
-    /// A ping or a pong.
+    /// A ping, a pong or a notice.
     is_urgent: bool,
 }
 
@@ -70,6 +72,15 @@ pub enum Handed {
     Dropped,
     /// The client is gone.
     Lost,
+}
+
+/// What was thrown away of a queue whose client is to stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// Messages that will not be sent.
+    pub messages: u32,
+    /// Messages that were skipped before, of which the client has not been told: its notice is taken back.
+    pub untold: u32,
 }
 
 /// How far behind a client was when its queue was thrown away.
@@ -190,6 +201,11 @@ impl Outbox {
         self.is_blocked = false;
     }
 
+    /// Whether the socket was full, and has not said since that it is writable.
+    pub fn is_blocked(&self) -> bool {
+        self.is_blocked
+    }
+
     /// Throws away every message that has not begun to leave, and says how much that was. What is
     /// kept has its time anew, or the peer could not be told why.
     pub fn cut(&mut self, now: Time) -> Backlog {
@@ -212,6 +228,45 @@ impl Outbox {
         self.front = kept;
         self.assert_invariants();
         backlog
+    }
+
+    /// Throws the oldest messages away that have not begun to leave, whole entries at a time, until no more
+    /// than `kept_bytes` wait, or none is left that may go. What is said of earlier ones is said anew.
+    pub fn skip(&mut self, kept_bytes: usize) -> Skipped {
+        let mut skipped = Skipped { messages: 0, untold: 0 };
+        let mut cost = self.cost();
+        let mut stays = |entry: &Entry| {
+            let untold = entry.batch.skipped();
+            if entry.has_begun() || untold.is_none() && (entry.messages == 0 || cost <= kept_bytes) {
+                return true;
+            }
+            cost -= entry.bytes().len() + ENTRY_BYTES;
+            skipped.untold += untold.unwrap_or(0);
+            skipped.messages += entry.messages;
+            false
+        };
+        let all = self.front.take().into_iter().chain(*self.rest.take().unwrap_or_default());
+        let mut kept: VecDeque<Entry> = all.filter(|entry| stays(entry)).collect();
+        self.front = kept.pop_front();
+        self.rest = (!kept.is_empty()).then(|| Box::new(kept));
+        self.queued_bytes = cost - self.entries() * ENTRY_BYTES;
+        self.queued_messages -= skipped.messages;
+        self.assert_invariants();
+        skipped
+    }
+
+    /// Queues the notice of messages that were skipped, where they would have been.
+    pub fn queue_notice(&mut self, now: Time, notice: Batch) {
+        self.push_urgent(now, Entry::whole(notice));
+    }
+
+    /// Memory that this queue takes: its bytes, though others may share them, and its entries.
+    pub fn cost(&self) -> usize {
+        self.queued_bytes + self.entries() * ENTRY_BYTES
+    }
+
+    fn entries(&self) -> usize {
+        usize::from(self.front.is_some()) + self.rest.as_ref().map_or(0, |rest| rest.len())
     }
 
     /// Whether nothing waits and the socket is not known to be full.
@@ -347,6 +402,7 @@ impl Entry {
         // A response of HTTP counts as begun: nothing goes before it, and no cut drops it.
         let begun_until = if batch.is_framed() { range.start } else { range.end };
         let messages = batch.count_messages(range.clone());
+        batch.charge(ENTRY_BYTES);
         Entry {
             batch,
             start: range.start,
@@ -378,6 +434,12 @@ impl Entry {
             self.begun_until = self.batch.frame_end(self.begun_until);
         }
         assert!(self.begun_until <= self.end, "entries hold whole frames");
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.batch.release(ENTRY_BYTES);
     }
 }
 
@@ -558,6 +620,69 @@ mod tests {
         outbox.unblock();
         outbox.flush(NOW, &mut pipe).expect("room");
         assert_eq!(pipe.taken, b"\x81\x03one\x81\x03two\x88\x02\x03\xf5");
+    }
+
+    #[test]
+    fn a_skip_drops_the_oldest_and_says_once_how_many() {
+        let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: 3, ..Pipe::default() });
+        let notice = |skipped: Skipped| {
+            let count = skipped.messages + skipped.untold;
+            Batch::notice(Kind::Text, format!("{count} missing").as_bytes(), count)
+        };
+        assert_eq!(send(&mut outbox, &batch(&[b"one"]), &mut pipe), Handed::Queued(1));
+        queue(&mut outbox, &batch(&[b"two", b"2.5"]));
+        outbox.queue_ping([1; 8]);
+        outbox.admit_control(NOW);
+        queue(&mut outbox, &batch(&[b"three"]));
+        queue(&mut outbox, &batch(&[b"four"]));
+        // What is begun stays, and what is urgent; of the rest as much as fits.
+        let keep = outbox.cost() - ENTRY_BYTES - 1;
+        let first = outbox.skip(keep);
+        assert_eq!(first, Skipped { messages: 2, untold: 0 });
+        outbox.queue_notice(NOW, notice(first));
+        assert_eq!(outbox.queued_messages(), 3);
+        let second = outbox.skip(outbox.cost() - 60);
+        assert_eq!(second, Skipped { messages: 1, untold: 2 });
+        outbox.queue_notice(NOW, notice(second));
+        outbox.queue_close(CloseFrame::new(CloseCode::NORMAL, ""));
+        pipe.room = 15;
+        outbox.unblock();
+        outbox.flush(NOW, &mut pipe).expect("some room");
+        // The notice has begun to leave: a later gap is told by another one.
+        let third = outbox.skip(0);
+        assert_eq!(third, Skipped { messages: 1, untold: 0 });
+        outbox.queue_notice(NOW, notice(third));
+        pipe.room = 100;
+        outbox.unblock();
+        outbox.flush(NOW, &mut pipe).expect("room");
+        let wanted: &[&[u8]] = &[
+            b"\x81\x03one",
+            b"\x89\x08\x01\x01\x01\x01\x01\x01\x01\x01",
+            b"\x81\x093 missing",
+            b"\x81\x091 missing",
+            b"\x88\x02\x03\xe8",
+        ];
+        assert_eq!(String::from_utf8_lossy(&pipe.taken), String::from_utf8_lossy(&wanted.concat()));
+        assert!(outbox.is_idle() && outbox.queued_messages() == 0);
+    }
+
+    #[test]
+    fn entries_are_measured_with_their_batches() {
+        let meter = crate::websocket::Meter::new();
+        let mut builder = BatchBuilder::measured(&meter);
+        builder.push(Kind::Text, &[&[b'x'; 100]]);
+        let batch = builder.seal();
+        let bytes = meter.bytes();
+        let mut boxes: Vec<Outbox> =
+            (0..3).map(|_| Outbox { is_blocked: true, ..Outbox::default() }).collect();
+        boxes.iter_mut().for_each(|outbox| queue(outbox, &batch));
+        drop(batch);
+        assert_eq!(meter.bytes(), bytes + 3 * ENTRY_BYTES, "the bytes are shared");
+        assert_eq!(boxes[0].cost(), 102 + ENTRY_BYTES);
+        let _ = (boxes[0].cut(NOW), boxes[1].skip(0));
+        assert_eq!(meter.bytes(), bytes + ENTRY_BYTES);
+        drop(boxes);
+        assert_eq!(meter.bytes(), 0);
     }
 
     #[test]

@@ -88,7 +88,7 @@ fn a_ping_after_twenty_seconds_and_twenty_five_more_to_answer() {
     let mut peer = Peer::open();
     assert!(peer.expires(20_000).is_none());
     assert_eq!(peer.flush(20_000).1[..2], [0x89, 8]);
-    assert_eq!(peer.receive(44_999, b"\x8a\x80\0\0\0\0"), ["Pong"]);
+    assert_eq!(peer.receive(44_999, b"\x8a\x80\0\0\0\0"), ["Pong(None)"]);
     assert!(peer.expires(64_999).is_none());
     let event = peer.expires(89_999);
     assert!(matches!(event, Some(Event::Closed(Cause::NoPong))), "{event:?}");
@@ -96,6 +96,23 @@ fn a_ping_after_twenty_seconds_and_twenty_five_more_to_answer() {
         peer.flush(89_999).1.ends_with(&[&[0x88, 21, 3, 0xf0], b"no answer to a ping".as_slice()].concat())
     );
     assert!(peer.connection.is_finished(), "no end of it is waited for");
+}
+
+#[test]
+fn a_pong_tells_how_long_it_took_if_it_is_that_of_a_ping() {
+    let mut peer = Peer::open();
+    assert!(peer.expires(20_000).is_none());
+    // Masked with zeros. What nobody can have asked is nobody's answer.
+    for (asked_at, now, wanted) in [
+        (20_000_u64, 20_004, "Pong(Some(4ms))"),
+        (20_005, 20_004, "Pong(None)"),
+        (u64::MAX, 20_004, "Pong(None)"),
+        (20_000, 65_000, "Pong(Some(45s))"),
+        (20_000, 65_001, "Pong(None)"),
+    ] {
+        let pong = [b"\x8a\x88\0\0\0\0".as_slice(), &asked_at.to_be_bytes()].concat();
+        assert_eq!(peer.receive(now, &pong), [wanted]);
+    }
 }
 
 #[test]

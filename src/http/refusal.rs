@@ -46,6 +46,23 @@ impl Refusal {
         }
     }
 
+    /// The reason in one word, for reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Refusal::Malformed(_) => "malformed",
+            Refusal::OriginNotAllowed => "origin",
+            Refusal::NoSuchPath(_) => "not_found",
+            Refusal::MethodNotAllowed => "method",
+            Refusal::HandshakeTimeout => "timeout",
+            Refusal::HostNotAllowed => "host",
+            Refusal::UpgradeRequired(_) => "upgrade",
+            Refusal::TooManyConnections => "address_full",
+            Refusal::HeadTooLarge(_) => "head_too_large",
+            Refusal::Full => "full",
+            Refusal::Draining => "draining",
+        }
+    }
+
     /// What is wrong and what to do, in a sentence.
     pub fn advice(self) -> &'static str {
         match self {

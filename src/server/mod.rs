@@ -11,16 +11,24 @@
 //!
 //! **Nothing is written while reading, and nothing is removed while iterating.**
 
+mod acceptor;
 mod addresses;
+mod counters;
 mod deadlines;
+mod drain;
+mod journal;
 mod ledger;
+mod metrics;
 mod outgoing;
 mod phases;
 mod rate;
 mod site;
+mod slow;
 mod stats;
+mod times;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -32,15 +40,20 @@ use crate::chat::{Chat, ClientId};
 use crate::clock::{Now, Time};
 use crate::connection::{self, Connection, Handed};
 use crate::http::Refusal;
-use crate::websocket::{Deflater, Inflater};
+use crate::websocket::{Deflater, Inflater, Meter};
+pub use acceptor::{Acceptor, Listener};
 use addresses::{Addresses, Verdict};
+use counters::Counters;
 use deadlines::Deadlines;
+use drain::Drain;
+use journal::Journal;
 pub use ledger::Account;
 use ledger::{AccountId, Ledger};
 use outgoing::Outgoing;
 pub use rate::Rate;
 use rate::Usages;
 pub use site::Site;
+pub use slow::Slow;
 
 /// What this server calls itself in reports.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -75,8 +88,50 @@ pub struct Limits {
     pub rate: Option<Rate>,
     /// Messages shorter than this are not compressed.
     pub compress_bytes_min: usize,
+    /// What becomes of clients that read too slowly, unless they say it themselves.
+    pub slow: Slow,
+    /// Memory that what waits for clients may take in all.
+    pub buffered_bytes_max: usize,
     /// How long queued messages may take to leave when the server stops.
     pub drain_timeout: Duration,
+}
+
+/// What the server asks of the world outside, for its reports only.
+pub struct Outside {
+    /// A stopwatch that runs: the time since some moment.
+    pub stopwatch: Box<dyn Fn() -> Duration>,
+    /// What the kernel knows of this process.
+    pub process: fn() -> Process,
+}
+
+/// What a kernel knows of a process, as far as it tells.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Process {
+    /// Processor time, user's and system's.
+    pub cpu_seconds: Option<f64>,
+    /// Since 1970.
+    pub start_time_seconds: Option<f64>,
+    /// Memory in use.
+    pub resident_memory_bytes: Option<u64>,
+    /// Address space.
+    pub virtual_memory_bytes: Option<u64>,
+    /// Open files.
+    pub open_files: Option<u64>,
+    /// The soft limit of open files.
+    pub open_files_max: Option<u64>,
+}
+
+impl Outside {
+    /// A world in which no time passes, and of which nothing is known: for tests.
+    pub fn nothing() -> Outside {
+        Outside { stopwatch: Box::new(|| Duration::ZERO), process: Process::default }
+    }
+}
+
+impl fmt::Debug for Outside {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Outside")
+    }
 }
 
 /// A stream of bytes that can say that it will send no more.
@@ -110,8 +165,15 @@ pub struct Server<S> {
     deadlines: Deadlines,
     usages: Usages,
     ledger: Ledger,
+    counters: Counters,
+    journal: Journal,
+    /// Memory that queues hold.
+    buffered: Meter,
+    /// Clients that are, or were, WebSockets.
+    websockets: usize,
     site: Site,
     limits: Limits,
+    outside: Outside,
     /// Clients with something to read; also those whom a budget has cut off. The quiet ones come before
     /// those who talk: newcomers and pings do not wait for a flood.
     runnable: [VecDeque<ClientId>; 2],
@@ -140,6 +202,8 @@ struct Client<S> {
     armed: Time,
     read_bytes: u32,
     account: AccountId,
+    slow: Slow,
+    is_websocket: bool,
     is_read_closed: bool,
     /// In `runnable`, in `flushable`, and among those who get a part of a batch.
     is_runnable: bool,
@@ -150,31 +214,31 @@ struct Client<S> {
 }
 
 /// Whether the server takes clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Mode {
     Serving,
-    /// A signal came; the clients are told at the end of the turn, behind its messages.
-    AboutToDrain {
-        until: Time,
-    },
-    Draining {
-        until: Time,
-    },
+    Draining(Drain),
 }
 
 impl<S: Stream> Server<S> {
     /// A server without clients.
-    pub fn new(limits: Limits, site: Site, zone: TimeZone) -> Server<S> {
+    pub fn new(limits: Limits, site: Site, zone: TimeZone, outside: Outside) -> Server<S> {
+        let buffered = Meter::new();
         Server {
             clients: Slab::new(),
             addresses: Addresses::default(),
             chat: Chat::new(zone),
-            outgoing: Outgoing::default(),
+            outgoing: Outgoing::new(buffered.clone()),
             deadlines: Deadlines::default(),
             usages: Usages::new(limits.rate),
             ledger: Ledger::default(),
+            counters: Counters::default(),
+            journal: Journal::default(),
+            buffered,
+            websockets: 0,
             site,
             limits,
+            outside,
             runnable: Default::default(),
             flushable: Vec::new(),
             leaving: Vec::new(),
@@ -196,11 +260,14 @@ impl<S: Stream> Server<S> {
     /// `false`: without even keeping it.
     pub fn accept(&mut self, now: Now, stream: S, address: SocketAddr) -> bool {
         let is_full = self.clients.len() >= self.limits.clients_max;
+        self.counters.accepted += 1;
         if self.clients.len() >= self.limits.clients_max.saturating_add(REFUSED_MAX) {
+            self.counters.note_refusal(Refusal::Full);
             return false;
         }
         let verdict = self.addresses.arrive(address, self.limits.address_clients_max);
         if verdict == Verdict::Ignored {
+            self.counters.note_refusal(Refusal::TooManyConnections);
             return false;
         }
         let id = ClientId::new(self.clients.insert(Client {
@@ -210,6 +277,8 @@ impl<S: Stream> Server<S> {
             armed: Time::NEVER,
             read_bytes: FIRST_READ_BYTES,
             account: AccountId::NONE,
+            slow: self.limits.slow,
+            is_websocket: false,
             is_read_closed: false,
             is_runnable: false,
             is_flushable: false,
@@ -223,7 +292,7 @@ impl<S: Stream> Server<S> {
             Verdict::Welcome | Verdict::Ignored => None,
         };
         if let Some(refusal) = refusal {
-            self.clients[id.index()].refuse(now, refusal, b"");
+            self.refuse(now, id, refusal, b"");
             self.mark_flushable(id);
         }
         self.arm(now, id);
@@ -231,8 +300,14 @@ impl<S: Stream> Server<S> {
     }
 
     /// What a client is told for which there is not even a descriptor.
-    pub fn full(now: Now) -> Vec<u8> {
+    pub fn turn_away(&mut self, now: Now) -> Vec<u8> {
+        self.counters.note_rejection("descriptors");
         Refusal::Full.response().encode(Some(now.wall), true)
+    }
+
+    /// Notes that no connection could be taken.
+    pub fn note_accept_error(&mut self, error: &io::Error) {
+        *self.counters.accept_errors.entry(error.raw_os_error().unwrap_or(0)).or_default() += 1;
     }
 
     /// Notes what a poll says of a client.
@@ -252,19 +327,22 @@ impl<S: Stream> Server<S> {
 
     /// Does all that can be done at `now`, in five phases.
     pub fn turn(&mut self, now: Now) {
+        let started = (self.outside.stopwatch)();
         self.read(now);
         self.route(now);
         self.deliver(now);
         self.flush(now);
+        self.limit_buffers(now);
         self.reap(now);
         self.assert_settled();
+        self.counters.turns.record(now.time, (self.outside.stopwatch)().saturating_sub(started));
     }
 
     /// When the next turn is due even if no client does anything.
     pub fn deadline(&self) -> Time {
-        let drained = match self.mode {
+        let drained = match &self.mode {
             Mode::Serving => Time::NEVER,
-            Mode::AboutToDrain { until } | Mode::Draining { until } => until,
+            Mode::Draining(drain) => drain.deadline(),
         };
         self.deadlines.next().min(self.chat.deadline()).min(drained)
     }
@@ -273,22 +351,7 @@ impl<S: Stream> Server<S> {
     pub fn has_work(&self) -> bool {
         self.runnable.iter().any(|queue| !queue.is_empty())
             || !self.outgoing.is_empty()
-            || matches!(self.mode, Mode::AboutToDrain { .. })
-    }
-
-    /// Takes no more clients; those who are here get what is queued, then a close frame.
-    pub fn begin_shutdown(&mut self, now: Now) {
-        if self.mode == Mode::Serving {
-            self.mode = Mode::AboutToDrain { until: now.time + self.limits.drain_timeout };
-        }
-    }
-
-    /// Whether a shutdown is over: everybody has gone, or the time is up.
-    pub fn is_drained(&self, now: Now) -> bool {
-        match self.mode {
-            Mode::Draining { until } => self.clients.is_empty() || until <= now.time,
-            Mode::Serving | Mode::AboutToDrain { .. } => false,
-        }
+            || self.is_last_call_due()
     }
 
     /// Whether a client is not read now, since it is over its rate.
@@ -304,6 +367,11 @@ impl<S: Stream> Server<S> {
     /// Rooms and topics with members.
     pub fn room_count(&self) -> usize {
         self.chat.room_count()
+    }
+
+    /// Memory that what waits for clients takes.
+    pub fn buffered_bytes(&self) -> usize {
+        self.buffered.bytes()
     }
 
     /// What was owed to all receivers so far, and what became of it.
@@ -342,6 +410,13 @@ impl<S: Stream> Server<S> {
         assert!(self.leaving.is_empty(), "who has gone has left the rooms");
         assert!(self.finished.is_empty(), "slots are free");
         self.ledger.assert_balanced();
+        assert_eq!(self.counters.dropped.iter().sum::<u64>(), self.ledger.whole().dropped, "a reason each");
+        debug_assert_eq!(
+            self.counters.opened,
+            self.counters.ended()
+                + self.clients.iter().filter(|(_, client)| client.connection.is_open()).count() as u64,
+            "each conversation ends once, for one cause"
+        );
         debug_assert_eq!(
             self.ledger.whole().queued,
             self.clients

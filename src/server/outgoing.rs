@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::TURN_COPY_BYTES;
 use crate::chat::{ClientId, Effect, RoomId};
-use crate::websocket::{Batch, BatchBuilder, CloseFrame};
+use crate::websocket::{Batch, BatchBuilder, CloseFrame, Meter};
 
 /// Builders kept for the next turns; more rooms than this rarely speak in one turn.
 const SPARE_BUILDERS_MAX: usize = 64;
@@ -34,6 +34,8 @@ pub(super) struct Outgoing {
     /// It is time to deliver.
     is_full: bool,
     spare: Vec<BatchBuilder>,
+    /// Counts the batches that somebody still needs.
+    meter: Meter,
 }
 
 /// What was said in a room in this turn.
@@ -59,6 +61,11 @@ pub(super) enum Change {
 }
 
 impl Outgoing {
+    /// Nothing to send. All batches are measured.
+    pub(super) fn new(meter: Meter) -> Outgoing {
+        Outgoing { private: BatchBuilder::measured(&meter), meter, ..Outgoing::default() }
+    }
+
     /// Writes down what shall happen. Messages are encoded here, once.
     pub(super) fn apply(&mut self, effect: Effect<'_>) {
         match effect {
@@ -138,7 +145,7 @@ impl Outgoing {
     /// Gives memory of a room's batch back, for whichever room speaks next.
     pub(super) fn recycle_room(&mut self, batch: Batch) {
         if self.spare.len() < SPARE_BUILDERS_MAX {
-            let mut builder = BatchBuilder::default();
+            let mut builder = BatchBuilder::measured(&self.meter);
             builder.recycle(batch);
             self.spare.push(builder);
         }
@@ -160,7 +167,7 @@ impl Outgoing {
         let turn = &mut self.rooms[room.index()];
         if !turn.is_touched {
             turn.is_touched = true;
-            turn.builder = self.spare.pop().unwrap_or_default();
+            turn.builder = self.spare.pop().unwrap_or_else(|| BatchBuilder::measured(&self.meter));
             self.touched.push(room);
         }
         turn

@@ -4,19 +4,22 @@ use std::io;
 use std::ops::Range;
 use std::time::Duration;
 
-use log::{Level, debug, info, log};
+use log::{debug, info};
 
+use super::counters::{Counted, Drop};
+use super::journal::Journal;
 use super::ledger::Entry;
+use super::metrics::{self, Gauges};
 use super::outgoing::{Change, parts_of};
-use super::site::Answer;
+use super::site::{Answer, Report};
 use super::{
     CLIENT_READ_BYTES, Client, FIRST_READ_BYTES, LAST_READ_BYTES, Mode, QUIET, READ_FACTOR, Server, Stream,
-    TALKING, TURN_COPY_BYTES, TURN_READ_BYTES, printable, stats,
+    TALKING, TURN_COPY_BYTES, TURN_READ_BYTES, printable,
 };
 use crate::chat::{ClientId, RoomId};
 use crate::clock::{Now, Time};
 use crate::connection::{CLOSE_TIMEOUT, Cause, Event, Handed};
-use crate::http::Refusal;
+use crate::http::{Refusal, Response};
 use crate::websocket::{Batch, CloseCode, CloseFrame, Encodings};
 
 impl<S: Stream> Server<S> {
@@ -74,6 +77,7 @@ impl<S: Stream> Server<S> {
                 }
                 Ok(length) => {
                     used += length;
+                    self.counters.received_bytes += length as u64;
                     let cost_before = self.outgoing.copy_bytes();
                     self.handle_bytes(now, id, length);
                     let cost = self.outgoing.copy_bytes() - cost_before;
@@ -100,74 +104,90 @@ impl<S: Stream> Server<S> {
 
     /// Hands bytes to the connection, and each event that they make to whoever answers it.
     fn handle_bytes(&mut self, now: Now, id: ClientId, length: usize) {
-        let limits = &self.limits.connection;
-        let mut input = &mut self.scratch[..length];
-        let client = &mut self.clients[id.index()];
-        while let Some(event) = client.connection.receive(now.time, limits, &mut self.inflater, &mut input) {
-            match event {
-                Event::Message { kind, payload } => {
-                    client.is_talking = true;
+        // Taken out, so that the bytes are not a part of the server that answers them.
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut input = &mut scratch[..length];
+        loop {
+            let limits = &self.limits.connection;
+            let connection = &mut self.clients[id.index()].connection;
+            match connection.receive(now.time, limits, &mut self.inflater, &mut input) {
+                Some(Event::Message { kind, payload }) => {
+                    self.counters.messages_received += 1;
                     self.chat
                         .handle_message(now, id, kind, payload, &mut |effect| self.outgoing.apply(effect));
-                    if let Some(frame) = self.outgoing.take_close(id) {
-                        client.connection.close(now.time + CLOSE_TIMEOUT, frame);
-                    }
-                    if !self.usages.count(now.time, id) && client.connection.is_open() {
-                        let reason = "too many messages a second for 10 s; see --rate";
-                        info!("{}: {reason}", client.address);
-                        let frame = CloseFrame::new(CloseCode::POLICY, reason);
-                        client.connection.close(now.time + CLOSE_TIMEOUT, frame);
-                        // From here on it is read to be forgotten.
-                        self.usages.reset(id);
-                        self.chat.leave(now, &[id], &mut |effect| self.outgoing.apply(effect));
-                    }
+                    self.note_message(now, id);
                 }
-                Event::Ping | Event::Pong => {}
-                Event::Closed(cause) => {
-                    client.log_end(&cause);
+                Some(Event::Pong(Some(took))) => self.counters.round_trips.record(now.time, took),
+                Some(Event::Ping | Event::Pong(None)) => {}
+                Some(Event::Closed(cause)) => {
+                    self.clients[id.index()].log_end(now, &mut self.journal, &cause);
+                    self.counters.note_end(&cause);
                     self.chat.leave(now, &[id], &mut |effect| self.outgoing.apply(effect));
                 }
-                Event::Refused(refusal, head) => {
-                    client.refuse(now, refusal, &head);
-                    return;
-                }
-                Event::Request(head) => match self.site.answer(&head, self.mode == Mode::Serving) {
-                    Ok(Answer::Open(response, purpose, compression)) => {
-                        debug!("{} connected: {}", client.address, first_line(&head));
-                        let response = response.encode(Some(now.wall), true);
-                        client.connection.open(now.time, limits, response, compression);
-                        let address = client.address;
-                        self.chat.enter(now, id, address, purpose, &mut |effect| self.outgoing.apply(effect));
-                        if let Some(room) = self.chat.room_of(id) {
-                            client.account = self.ledger.attach(room);
-                        }
-                    }
-                    Ok(Answer::Respond(response, with_body)) => {
-                        debug!("{} got {}: {}", client.address, response.status(), first_line(&head));
-                        client.connection.respond(now.time, response.encode(Some(now.wall), with_body), true);
-                    }
-                    Ok(Answer::Stats(with_body)) => {
-                        debug!("{} got 200: {}", client.address, first_line(&head));
-                        let response = stats::report(&self.clients, &self.chat, &self.ledger);
-                        let connection = &mut self.clients[id.index()].connection;
-                        connection.respond(now.time, response.encode(Some(now.wall), with_body), true);
-                        // A request is the last thing that is heard of who makes it.
-                        return;
-                    }
-                    Err(refusal) => client.refuse(now, refusal, &head),
-                },
+                Some(Event::Refused(refusal, head)) => self.refuse(now, id, refusal, &head),
+                Some(Event::Request(head)) => self.answer(now, id, &head),
+                None => break,
             }
         }
+        self.scratch = scratch;
+    }
+
+    /// What follows from a client having said something, whatever it was.
+    fn note_message(&mut self, now: Now, id: ClientId) {
+        let client = &mut self.clients[id.index()];
+        client.is_talking = true;
+        if let Some(frame) = self.outgoing.take_close(id) {
+            let cause = client.connection.close(now.time + CLOSE_TIMEOUT, frame);
+            self.counters.note_end(&cause);
+        }
+        if !self.usages.count(now.time, id) && client.connection.is_open() {
+            let reason = "too many messages a second for 10 s; see --rate";
+            let frame = CloseFrame::new(CloseCode::POLICY, reason);
+            let cause = client.connection.close(now.time + CLOSE_TIMEOUT, frame);
+            client.log_end(now, &mut self.journal, &cause);
+            self.counters.note_end(&cause);
+            // From here on it is read to be forgotten.
+            self.usages.reset(id);
+            self.chat.leave(now, &[id], &mut |effect| self.outgoing.apply(effect));
+        }
+    }
+
+    /// Answers a request. One without a WebSocket is the last thing that is heard of who makes it.
+    fn answer(&mut self, now: Now, id: ClientId, head: &[u8]) {
+        let (response, with_body) = match self.site.answer(head, matches!(self.mode, Mode::Serving)) {
+            Ok(Answer::Open(response, purpose, compression, slow)) => {
+                let client = &mut self.clients[id.index()];
+                debug!("{} connected: {}", client.address, first_line(head));
+                let response = response.encode(Some(now.wall), true);
+                client.connection.open(now.time, &self.limits.connection, response, compression);
+                client.is_websocket = true;
+                client.slow = slow.unwrap_or(client.slow);
+                let address = client.address;
+                self.websockets += 1;
+                self.counters.opened += 1;
+                self.chat.enter(now, id, address, purpose, &mut |effect| self.outgoing.apply(effect));
+                if let Some(room) = self.chat.room_of(id) {
+                    self.clients[id.index()].account = self.ledger.attach(room);
+                }
+                return;
+            }
+            Ok(Answer::Respond(response, with_body)) => (response, with_body),
+            Ok(Answer::Report(report, with_body)) => (self.report(now, report), with_body),
+            Err(refusal) => return self.refuse(now, id, refusal, head),
+        };
+        let client = &mut self.clients[id.index()];
+        debug!("{} got {}: {}", client.address, response.status(), first_line(head));
+        client.connection.respond(now.time, response.encode(Some(now.wall), with_body), true);
     }
 
     /// What a connection did without bytes: it ended, failed, or its time was up.
     fn handle_event(&mut self, now: Now, id: ClientId, event: Option<Event<'static>>) {
         match event {
             Some(Event::Closed(cause)) => {
-                self.note_end(id, &cause);
+                self.note_end(now, id, &cause, Drop::Stalled);
                 self.chat.leave(now, &[id], &mut |effect| self.outgoing.apply(effect));
             }
-            Some(Event::Refused(refusal, head)) => self.clients[id.index()].refuse(now, refusal, &head),
+            Some(Event::Refused(refusal, head)) => self.refuse(now, id, refusal, &head),
             _ => {}
         }
         if self.clients[id.index()].connection.is_finished() {
@@ -177,6 +197,7 @@ impl<S: Stream> Server<S> {
 
     /// Routes what the clock brings: deadlines of clients, counts of rooms.
     pub(super) fn route(&mut self, now: Now) {
+        self.drain(now);
         while let Some((time, id)) = self.deadlines.pop_due(now.time) {
             let Some(client) = self.clients.get_mut(id.index()).filter(|client| client.armed == time) else {
                 continue;
@@ -190,8 +211,10 @@ impl<S: Stream> Server<S> {
                 self.mark_runnable(id);
             }
             let client = &mut self.clients[id.index()];
-            // Who has bytes waiting to be read may have answered in time.
-            if client.connection.deadline() <= now.time && !client.is_runnable {
+            // Who has bytes waiting to be read may have answered in time, and who can be written to may have
+            // taken some: a process that was stopped for a while must not hold that against its clients.
+            let may_have_moved = client.is_runnable || client.connection.can_flush();
+            if client.connection.deadline() <= now.time && !may_have_moved {
                 let event = client.connection.handle_timeout(now.time, &self.limits.connection);
                 self.handle_event(now, id, event);
                 self.mark_flushable(id);
@@ -206,6 +229,10 @@ impl<S: Stream> Server<S> {
 
     /// Hands out the turn's batches: to who waits for nothing, at once.
     pub(super) fn deliver(&mut self, now: Now) {
+        if self.outgoing.is_empty() {
+            return;
+        }
+        let started = (self.outside.stopwatch)();
         if let Some((batch, parts)) = self.outgoing.seal_private() {
             for (id, part) in &parts {
                 let owed = u64::from(batch.count_messages(part.clone()));
@@ -221,10 +248,7 @@ impl<S: Stream> Server<S> {
             self.deliver_room(now, room, &batch, &changes);
             self.outgoing.recycle_room(batch);
         }
-        if let Mode::AboutToDrain { until } = self.mode {
-            self.mode = Mode::Draining { until };
-            self.say_goodbye(now, until);
-        }
+        self.counters.fanouts.record(now.time, (self.outside.stopwatch)().saturating_sub(started));
     }
 
     fn deliver_room(&mut self, now: Now, room: RoomId, batch: &Batch, changes: &[(ClientId, Change)]) {
@@ -243,13 +267,14 @@ impl<S: Stream> Server<S> {
             // The hot loop: one write a member, and for most of them nothing else.
             let encoding = encodings.of(client.connection.compression(), &mut self.deflater);
             let outbox = client.connection.outbox();
-            match outbox.send(now.time, encoding.batch(), encoding.range(&whole), &mut client.stream) {
+            let stream = &mut Counted { stream: &mut client.stream, bytes: &mut self.counters.sent_bytes };
+            match outbox.send(now.time, encoding.batch(), encoding.range(&whole), stream) {
                 Ok(Handed::Delivered) => served += 1,
                 result => self.troubled.push((id, messages, result)),
             }
         }
         self.ledger.record(self.ledger.of_room(room), Entry::Delivered(served * u64::from(messages)));
-        self.settle();
+        self.settle(now);
         for of_one in changes.chunk_by(|(one, _), (other, _)| one == other) {
             let id = of_one[0].0;
             self.clients[id.index()].is_special = false;
@@ -268,23 +293,29 @@ impl<S: Stream> Server<S> {
             let messages = batch.count_messages(part.clone());
             let result = match parts {
                 _ if is_finished => Ok(Handed::Lost),
-                [_] => outbox.send(now.time, batch, part, &mut client.stream),
+                [_] => {
+                    let bytes = &mut self.counters.sent_bytes;
+                    outbox.send(now.time, batch, part, &mut Counted { stream: &mut client.stream, bytes })
+                }
                 _ => Ok(outbox.queue(now.time, batch, part)),
             };
             self.troubled.push((id, messages, result));
         }
-        self.settle();
+        self.settle(now);
     }
 
     /// Notes what became of messages. Whoever has something left is flushed later, or has failed.
-    fn settle(&mut self) {
+    fn settle(&mut self, now: Now) {
         while let Some((id, messages, result)) = self.troubled.pop() {
             let account = self.clients[id.index()].account;
             let mut record =
                 |entry: fn(u64) -> Entry, count: u32| self.ledger.record(account, entry(count.into()));
             match result {
                 Ok(Handed::Delivered) => record(Entry::Delivered, messages),
-                Ok(Handed::Dropped) => record(Entry::Dropped, messages),
+                Ok(Handed::Dropped) => {
+                    record(Entry::Dropped, messages);
+                    self.counters.note_dropped(Drop::QueueFull, messages.into());
+                }
                 Ok(Handed::Lost) => record(Entry::Lost, messages),
                 Ok(Handed::Queued(queued)) => {
                     record(Entry::Delivered, messages - queued);
@@ -293,38 +324,21 @@ impl<S: Stream> Server<S> {
                 }
                 Err(error) => {
                     record(Entry::Lost, messages);
-                    self.fail(id, &error);
+                    self.fail(now, id, &error);
                 }
             }
         }
     }
 
     /// A socket failed while it was written to: its client leaves the rooms at the end of the turn.
-    fn fail(&mut self, id: ClientId, error: &io::Error) {
+    pub(super) fn fail(&mut self, now: Now, id: ClientId, error: &io::Error) {
         let client = &mut self.clients[id.index()];
         if let Some(Event::Closed(cause)) = client.connection.handle_failure(error) {
-            client.log_end(&cause);
+            client.log_end(now, &mut self.journal, &cause);
+            self.counters.note_end(&cause);
             self.leaving.push(id);
         }
         self.finished.push(id);
-    }
-
-    /// Tells everybody that the server stops, behind the messages of this turn.
-    fn say_goodbye(&mut self, now: Now, until: Time) {
-        self.chat.leave_all();
-        let ids: Vec<ClientId> = self.clients.iter().map(|(index, _)| ClientId::new(index)).collect();
-        info!("stopping: {} clients are told, and have until the drain timeout", ids.len());
-        for id in ids {
-            let client = &mut self.clients[id.index()];
-            if client.connection.is_open() {
-                client
-                    .connection
-                    .close(until, CloseFrame::new(CloseCode::GOING_AWAY, "the server is shutting down"));
-            } else if client.connection.is_awaiting_handshake() {
-                client.refuse(now, Refusal::Draining, b"");
-            }
-            self.mark_flushable(id);
-        }
     }
 
     /// One write for each client that has something to get or to end.
@@ -333,7 +347,9 @@ impl<S: Stream> Server<S> {
             let client = &mut self.clients[id.index()];
             client.is_flushable = false;
             let before = client.connection.queued_messages();
-            let is_over = match client.connection.flush(now.time, &mut client.stream) {
+            let bytes = &mut self.counters.sent_bytes;
+            let stream = &mut Counted { stream: &mut client.stream, bytes };
+            let is_over = match client.connection.flush(now.time, stream) {
                 Ok(false) => Ok(()),
                 Ok(true) => client.stream.shutdown_write(),
                 Err(error) => Err(error),
@@ -342,15 +358,10 @@ impl<S: Stream> Server<S> {
             self.ledger.record(client.account, Entry::Unqueued(left));
             self.ledger.record(client.account, Entry::Delivered(left));
             if let Err(error) = is_over {
-                self.fail(id, &error);
+                self.fail(now, id, &error);
                 continue;
             }
-            let queued_bytes = client.connection.outbox().queued_bytes();
-            if client.connection.is_open() && queued_bytes > self.limits.connection.outbox_bytes_max {
-                let cause = client.connection.cut(now.time, "too slow");
-                self.note_end(id, &cause);
-                self.leaving.push(id);
-            }
+            self.limit_queue(now, id);
             if self.clients[id.index()].connection.is_finished() {
                 self.finished.push(id);
             }
@@ -371,6 +382,7 @@ impl<S: Stream> Server<S> {
                 self.ledger.record(client.account, Entry::Lost(lost));
                 self.ledger.detach(client.account);
                 self.addresses.leave(client.address);
+                self.websockets -= usize::from(client.is_websocket);
                 debug!("{} is gone", client.address);
                 if client.is_runnable {
                     self.runnable.iter_mut().for_each(|queue| queue.retain(|&other| other != id));
@@ -380,13 +392,56 @@ impl<S: Stream> Server<S> {
         self.chat.forget_empty_rooms(&mut |room| self.ledger.forget_room(room));
     }
 
-    /// Logs why a conversation ended, and writes off what the client will not get.
-    fn note_end(&mut self, id: ClientId, cause: &Cause) {
-        let client = &self.clients[id.index()];
-        client.log_end(cause);
+    /// Notes why a conversation ended, and writes off what the client will not get, with the reason for it.
+    pub(super) fn note_end(&mut self, now: Now, id: ClientId, cause: &Cause, reason: Drop) {
+        self.clients[id.index()].log_end(now, &mut self.journal, cause);
+        self.counters.note_end(cause);
         if let Cause::TooSlow(backlog) = cause {
-            self.ledger.record(client.account, Entry::Unqueued(backlog.messages));
-            self.ledger.record(client.account, Entry::Dropped(backlog.messages));
+            self.note_dropped(id, reason, backlog.messages);
+        }
+    }
+
+    /// Writes off messages that waited for a client.
+    pub(super) fn note_dropped(&mut self, id: ClientId, reason: Drop, messages: u64) {
+        let account = self.clients[id.index()].account;
+        self.ledger.record(account, Entry::Unqueued(messages));
+        self.ledger.record(account, Entry::Dropped(messages));
+        self.counters.note_dropped(reason, messages);
+    }
+
+    /// Answers a request with a refusal.
+    pub(super) fn refuse(&mut self, now: Now, id: ClientId, refusal: Refusal, what: &[u8]) {
+        self.counters.note_refusal(refusal);
+        let client = &mut self.clients[id.index()];
+        if let Some(withheld) = self.journal.admit(now.time) {
+            note_withheld(withheld);
+            let (status, advice) = (refusal.status(), refusal.advice());
+            info!("{} refused with {status}: {advice}: {}", client.address, first_line(what));
+        }
+        // The answer to HEAD has no body, whatever it says (RFC 9110 §9.3.2).
+        let with_body = !what.trim_ascii_start().starts_with(b"HEAD ");
+        let response = refusal.response().encode(Some(now.wall), with_body);
+        // Who has dribbled for ten seconds gets no more time to hang up (slowloris).
+        let waits_for_end = refusal != Refusal::HandshakeTimeout;
+        client.connection.respond(now.time, response, waits_for_end);
+    }
+
+    /// A report on the server at this moment.
+    fn report(&mut self, now: Now, report: Report) -> Response {
+        match report {
+            Report::Stats => self.stats(now),
+            Report::Metrics => {
+                let gauges = Gauges {
+                    connections: self.clients.len(),
+                    queued_bytes: self
+                        .clients
+                        .iter()
+                        .map(|(_, client)| client.connection.queued_bytes())
+                        .sum(),
+                    buffered_bytes: self.buffered.bytes(),
+                };
+                metrics::report(&self.counters, &self.ledger, gauges, (self.outside.process)())
+            }
         }
     }
 }
@@ -407,29 +462,25 @@ impl<S> Client<S> {
         self.read_bytes = next.clamp(FIRST_READ_BYTES, LAST_READ_BYTES);
     }
 
-    pub(super) fn refuse(&mut self, now: Now, refusal: Refusal, what: &[u8]) {
-        info!(
-            "{} refused with {}: {}: {}",
-            self.address,
-            refusal.status(),
-            refusal.advice(),
-            first_line(what)
-        );
-        // The answer to HEAD has no body, whatever it says (RFC 9110 §9.3.2).
-        let with_body = !what.trim_ascii_start().starts_with(b"HEAD ");
-        let response = refusal.response().encode(Some(now.wall), with_body);
-        // Who has dribbled for ten seconds gets no more time to hang up (slowloris).
-        let waits_for_end = refusal != Refusal::HandshakeTimeout;
-        self.connection.respond(now.time, response, waits_for_end);
+    fn log_end(&self, now: Now, journal: &mut Journal, cause: &Cause) {
+        match cause {
+            // What a peer may do at any time is nobody's business but who debugs.
+            Cause::Peer(_) | Cause::Vanished => {
+                debug!("{}: {}", self.address, printable(cause.to_string().as_bytes()));
+            }
+            _ => {
+                if let Some(withheld) = journal.admit(now.time) {
+                    note_withheld(withheld);
+                    info!("{}: {}", self.address, printable(cause.to_string().as_bytes()));
+                }
+            }
+        }
     }
+}
 
-    fn log_end(&self, cause: &Cause) {
-        // What a peer may do at any time is nobody's business but who debugs.
-        let level = match cause {
-            Cause::Peer(_) | Cause::Vanished => Level::Debug,
-            Cause::Protocol(_) | Cause::Failed(_) | Cause::NoPong | Cause::TooSlow(_) => Level::Info,
-        };
-        log!(level, "{}: {}", self.address, printable(cause.to_string().as_bytes()));
+fn note_withheld(lines: u64) {
+    if lines > 0 {
+        info!("{lines} lines about clients were left out: there were too many");
     }
 }
 

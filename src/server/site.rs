@@ -7,6 +7,7 @@ use sha1::{Digest as _, Sha1};
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
+use super::Slow;
 use crate::chat::{Place, Purpose};
 use crate::http::{Authority, Refusal, Request, Response};
 use crate::websocket::{Agreement, handshake};
@@ -52,11 +53,18 @@ pub struct Site {
 #[derive(Debug)]
 pub(super) enum Answer {
     /// With a WebSocket.
-    Open(Response, Purpose, Option<Agreement>),
+    Open(Response, Purpose, Option<Agreement>, Option<Slow>),
     /// With a response; without its body if the request was HEAD.
     Respond(Response, bool),
     /// With a report on the server, in the same way.
-    Stats(bool),
+    Report(Report, bool),
+}
+
+/// What can be told of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Report {
+    Stats,
+    Metrics,
 }
 
 /// A file that is compiled in.
@@ -74,7 +82,7 @@ enum Target<'a> {
     File(&'a File),
     Health,
     Ready,
-    Stats,
+    Report(Report),
 }
 
 impl Site {
@@ -98,20 +106,22 @@ impl Site {
         }
     }
 
-    /// Answers a request head. A server that is about to stop refuses, but only who may ask at all.
+    /// Answers a request head. A server that is about to stop only reports on itself.
     pub(super) fn answer(&self, head: &[u8], is_serving: bool) -> Result<Answer, Refusal> {
         let request = &Request::parse(head)?;
         self.check_host(request)?;
-        if !is_serving {
+        let is_handshake = handshake::is_wanted(request);
+        let target = self.find(request, is_handshake)?;
+        if !is_serving && !matches!(target, Target::Health | Target::Report(_)) {
             return Err(Refusal::Draining);
         }
-        let is_handshake = handshake::is_wanted(request);
-        match self.find(request, is_handshake)? {
+        match target {
             Target::Connect(purpose) if is_handshake => {
                 self.check_origin(request)?;
                 let acceptance = handshake::accept(request, &SUBPROTOCOLS, self.compresses)?;
                 let compression = acceptance.compression();
-                Ok(Answer::Open(acceptance.response(), purpose, compression))
+                let slow = slow(request.query)?;
+                Ok(Answer::Open(acceptance.response(), purpose, compression, slow))
             }
             _ if is_handshake => Err(Refusal::Malformed(
                 "there is no WebSocket at this path; connect to /, /ROOM, /echo or /broadcast",
@@ -124,7 +134,7 @@ impl Site {
                 "this path speaks WebSocket; connect with ws:// (for instance: websocat ws://HOST:PORT/echo)",
             )),
             Target::File(file) => Ok(Answer::Respond(file.response(request), !request.is_head)),
-            Target::Stats => Ok(Answer::Stats(!request.is_head)),
+            Target::Report(report) => Ok(Answer::Report(report, !request.is_head)),
             // Who is stopping has been refused above.
             Target::Ready => Ok(Answer::Respond(Response::text(200, "ready\n"), !request.is_head)),
             Target::Health => Ok(Answer::Respond(Response::text(200, "ok\n"), !request.is_head)),
@@ -167,7 +177,8 @@ impl Site {
             ["broadcast", name] => topic(&place_name(name)?, request.query).map(Target::Connect),
             ["healthz"] => Ok(Target::Health),
             ["readyz"] => Ok(Target::Ready),
-            ["stats"] => Ok(Target::Stats),
+            ["stats"] => Ok(Target::Report(Report::Stats)),
+            ["metrics"] => Ok(Target::Report(Report::Metrics)),
             ["assets", name] => {
                 let file = self.assets.iter().find(|(known, _)| known == name);
                 file.map(|(_, file)| Target::File(file)).ok_or(NOTHING)
@@ -229,6 +240,12 @@ fn topic(name: &str, query: &str) -> Result<Purpose, Refusal> {
         Some(_) => return Err(Refusal::Malformed("`self` is 0 (do not hear yourself) or 1")),
     };
     Ok(Purpose::Attend { place: Place::Topic(name.to_owned()), name: None, hears_self })
+}
+
+fn slow(query: &str) -> Result<Option<Slow>, Refusal> {
+    let wrong =
+        Refusal::Malformed("`slow` is close (be closed when you read too slowly) or skip (miss the oldest)");
+    parameter(query, "slow").map(|name| Slow::from_name(&name).ok_or(wrong)).transpose()
 }
 
 fn parameter(query: &str, name: &str) -> Option<String> {

@@ -1,5 +1,6 @@
 //! Frames encoded once and shared by all who get them.
 
+use std::cell::Cell;
 use std::fmt;
 use std::ops::Range;
 use std::rc::Rc;
@@ -13,9 +14,48 @@ pub struct Batch(Rc<Shared>);
 
 struct Shared {
     bytes: Vec<u8>,
-    is_framed: bool,
-    /// Data frames in it.
+    content: Content,
+    /// Messages in it.
     messages: u32,
+    meter: Meter,
+}
+
+/// What the bytes of a batch are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    Frames,
+    /// A frame of our own that tells of so many messages, and is not counted as one.
+    Notice(u32),
+    /// A response of HTTP.
+    Response,
+}
+
+/// Counts the memory of all batches that were made with it and are still alive, and of what refers to them.
+#[derive(Clone, Debug, Default)]
+pub struct Meter(Option<Rc<Cell<usize>>>);
+
+impl Meter {
+    /// A meter that shows zero. The default one measures nothing.
+    pub fn new() -> Meter {
+        Meter(Some(Rc::default()))
+    }
+
+    /// Bytes in use.
+    pub fn bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |bytes| bytes.get())
+    }
+
+    fn add(&self, more: usize) {
+        if let Some(bytes) = &self.0 {
+            bytes.set(bytes.get() + more);
+        }
+    }
+
+    fn remove(&self, less: usize) {
+        if let Some(bytes) = &self.0 {
+            bytes.set(bytes.get() - less);
+        }
+    }
 }
 
 impl Batch {
@@ -26,21 +66,43 @@ impl Batch {
         builder.seal()
     }
 
-    /// Whole frames, so many of them messages.
-    pub(super) fn framed(bytes: Vec<u8>, messages: u32) -> Batch {
-        Batch(Rc::new(Shared { bytes, is_framed: true, messages }))
+    /// A message of our own that tells a client of so many that it does not get. It is not counted itself.
+    pub fn notice(kind: Kind, payload: &[u8], skipped: u32) -> Batch {
+        let mut bytes = Vec::new();
+        frame::encode_header(Opcode::Data(kind), payload.len(), &mut bytes);
+        bytes.extend_from_slice(payload);
+        Batch::new(bytes, Content::Notice(skipped), 0, &Meter::default())
     }
 
     /// Bytes that are no frames: a response of HTTP. They count as one indivisible piece.
     pub fn unframed(bytes: Vec<u8>) -> Batch {
-        Batch(Rc::new(Shared { bytes, is_framed: false, messages: 0 }))
+        Batch::new(bytes, Content::Response, 0, &Meter::default())
+    }
+
+    /// Whole frames in the place of these, so many of them messages.
+    pub(super) fn recoded(&self, bytes: Vec<u8>, messages: u32) -> Batch {
+        Batch::new(bytes, Content::Frames, messages, &self.0.meter)
     }
 
     /// A copy of some whole frames, for a receiver who must not keep the rest alive.
     pub fn copy_of(&self, range: Range<usize>) -> Batch {
         let messages = self.count_messages(range.clone());
-        let bytes = self.0.bytes[range].to_vec();
-        Batch(Rc::new(Shared { bytes, is_framed: self.0.is_framed, messages }))
+        Batch::new(self.0.bytes[range].to_vec(), self.0.content, messages, &self.0.meter)
+    }
+
+    fn new(bytes: Vec<u8>, content: Content, messages: u32, meter: &Meter) -> Batch {
+        meter.add(bytes.capacity());
+        Batch(Rc::new(Shared { bytes, content, messages, meter: meter.clone() }))
+    }
+
+    /// Counts memory that refers to this batch, until [`Batch::release`].
+    pub fn charge(&self, bytes: usize) {
+        self.0.meter.add(bytes);
+    }
+
+    /// Takes back what [`Batch::charge`] counted.
+    pub fn release(&self, bytes: usize) {
+        self.0.meter.remove(bytes);
     }
 
     /// All bytes.
@@ -50,12 +112,20 @@ impl Batch {
 
     /// Whether these bytes are frames.
     pub fn is_framed(&self) -> bool {
-        self.0.is_framed
+        self.0.content != Content::Response
+    }
+
+    /// The messages that a notice tells of.
+    pub fn skipped(&self) -> Option<u32> {
+        match self.0.content {
+            Content::Notice(skipped) => Some(skipped),
+            Content::Frames | Content::Response => None,
+        }
     }
 
     /// The end of the frame that starts at `start`.
     pub fn frame_end(&self, start: usize) -> usize {
-        if !self.0.is_framed {
+        if !self.is_framed() {
             return self.0.bytes.len();
         }
         let (header, payload) = frame::own_frame(&self.0.bytes[start..]);
@@ -64,7 +134,7 @@ impl Batch {
 
     /// Whether the frame that starts at `start` carries a message.
     pub fn is_message(&self, start: usize) -> bool {
-        self.0.is_framed && frame::is_message(self.0.bytes[start])
+        self.0.content == Content::Frames && frame::is_message(self.0.bytes[start])
     }
 
     /// How many messages stand in `range`, which holds whole frames.
@@ -74,11 +144,17 @@ impl Batch {
         }
         let mut start = range.start;
         let mut count = 0;
-        while self.0.is_framed && start < range.end {
+        while self.0.content == Content::Frames && start < range.end {
             count += u32::from(self.is_message(start));
             start = self.frame_end(start);
         }
         count
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.meter.remove(self.bytes.capacity());
     }
 }
 
@@ -93,11 +169,17 @@ impl fmt::Debug for Batch {
 pub struct BatchBuilder {
     bytes: Vec<u8>,
     messages: u32,
+    meter: Meter,
 }
 
 impl BatchBuilder {
     /// Memory over this is given back rather than kept for the next turn.
     const KEPT_BYTES_MAX: usize = 64 * 1024;
+
+    /// A builder whose batches are measured.
+    pub fn measured(meter: &Meter) -> BatchBuilder {
+        BatchBuilder { meter: meter.clone(), ..BatchBuilder::default() }
+    }
 
     /// Appends a message as one frame; its payload is the parts, joined.
     pub fn push(&mut self, kind: Kind, parts: &[&[u8]]) {
@@ -126,7 +208,8 @@ impl BatchBuilder {
 
     /// Ends the batch and starts the next one.
     pub fn seal(&mut self) -> Batch {
-        Batch::framed(std::mem::take(&mut self.bytes), std::mem::take(&mut self.messages))
+        let (bytes, messages) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.messages));
+        Batch::new(bytes, Content::Frames, messages, &self.meter)
     }
 
     /// Takes a batch's memory back, if the caller was the last to hold it.
@@ -137,8 +220,9 @@ impl BatchBuilder {
         if let Ok(mut shared) = Rc::try_unwrap(batch.0)
             && shared.bytes.capacity() <= Self::KEPT_BYTES_MAX
         {
-            shared.bytes.clear();
-            self.bytes = shared.bytes;
+            shared.meter.remove(shared.bytes.capacity());
+            self.bytes = std::mem::take(&mut shared.bytes);
+            self.bytes.clear();
         }
     }
 }
@@ -163,6 +247,36 @@ mod tests {
         assert_eq!(batch.count_messages(ends[0]..ends[1]), 1);
         assert_eq!(Batch::control(Opcode::Pong, b"x").count_messages(0..3), 0);
         assert_eq!(Batch::unframed(vec![b'H'; 9]).frame_end(0), 9);
+    }
+
+    #[test]
+    fn a_meter_shows_what_is_alive() {
+        let meter = Meter::new();
+        let mut builder = BatchBuilder::measured(&meter);
+        builder.push(Kind::Text, &[&[b'x'; 100]]);
+        assert_eq!(meter.bytes(), 0, "it is not sealed yet");
+        let batch = builder.seal();
+        let whole = meter.bytes();
+        assert!(whole >= 102, "{whole}");
+        let copy = batch.copy_of(0..102);
+        assert_eq!(meter.bytes(), whole + 102);
+        copy.charge(7);
+        assert_eq!(meter.bytes(), whole + 109);
+        copy.release(7);
+        drop((copy, batch.clone()));
+        assert_eq!(meter.bytes(), whole);
+        builder.recycle(batch);
+        assert_eq!(meter.bytes(), 0);
+        drop(Batch::notice(Kind::Text, b"none of its business", 1));
+        assert_eq!(Meter::default().bytes(), 0);
+    }
+
+    #[test]
+    fn a_notice_is_a_frame_and_no_message() {
+        let notice = Batch::notice(Kind::Text, b"ab", 7);
+        assert_eq!(notice.bytes(), b"\x81\x02ab");
+        assert!(notice.skipped() == Some(7) && notice.is_framed() && !notice.is_message(0));
+        assert_eq!((notice.count_messages(0..4), notice.frame_end(0)), (0, 4));
     }
 
     #[test]

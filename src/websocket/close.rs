@@ -24,6 +24,8 @@ impl CloseCode {
     pub const POLICY: CloseCode = CloseCode(1008);
     /// A message over the limit.
     pub const TOO_BIG: CloseCode = CloseCode(1009);
+    /// The server restarts; the reason says when to come back (IANA registry).
+    pub const RESTART: CloseCode = CloseCode(1012);
     /// Come back later: the peer reads too slowly (IANA registry).
     pub const TRY_AGAIN_LATER: CloseCode = CloseCode(1013);
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use wsloop::clock::{Now, Time};
 use wsloop::connection;
-use wsloop::server::{Limits, Readiness, Server, Site, Stream};
+use wsloop::server::{Limits, Outside, Readiness, Server, Site, Slow, Stream};
 use wsloop::websocket;
 
 /// As the command line sets them, but for the fragments, so that the limit is cheap to reach.
@@ -24,6 +24,8 @@ pub(crate) const LIMITS: Limits = Limits {
     address_clients_max: None,
     rate: None,
     compress_bytes_min: 128,
+    slow: Slow::Close,
+    buffered_bytes_max: 256 << 20,
     drain_timeout: Duration::from_secs(8),
 };
 
@@ -162,7 +164,7 @@ impl Peer {
 
 pub(crate) fn new_server(limits: Limits) -> Server<MemoryStream> {
     let site = Site::new(vec!["localhost".to_owned()], vec!["https://friend.example".to_owned()], true);
-    Server::new(limits, site, jiff::tz::TimeZone::UTC)
+    Server::new(limits, site, jiff::tz::TimeZone::UTC, Outside::nothing())
 }
 
 /// Nothing here depends on time, which stands still.

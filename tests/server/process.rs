@@ -10,12 +10,15 @@ use crate::support::raw::{self, BINARY, CLOSE, PATIENCE, RawClient, TEXT, frame}
 use crate::support::server::{Wsloop, run_to_end};
 
 /// Each option, its default as `--help` shows it where there is one.
-const OPTIONS: [(&str, Option<&str>); 15] = [
+const OPTIONS: [(&str, Option<&str>); 18] = [
     ("--port", Some("8080")),
     ("--host", Some("127.0.0.1")),
     ("--max-message", Some("64K")),
     ("--max-fragments", Some("16384")),
     ("--max-queue", Some("1M")),
+    ("--slow", Some("close")),
+    ("--max-buffered", Some("256M")),
+    ("--send-buffer", Some("256K")),
     ("--max-clients", None),
     ("--max-per-ip", None),
     ("--rate", None),
@@ -192,9 +195,9 @@ fn either_signal_tells_all_and_exits_cleanly() {
         echo.expect_frame(TEXT, b"last words");
         server.signal(signal);
         let started = Instant::now();
-        assert_eq!(member.read_close().0, 1001, "{signal}");
-        assert_eq!(other.read_close().0, 1001, "{signal}");
-        let reason = echo.expect_close(1001);
+        assert_eq!(member.read_close().0, 1012, "{signal}");
+        assert_eq!(other.read_close().0, 1012, "{signal}");
+        let reason = echo.expect_close(1012);
         assert!(reason.contains(' '), "{reason:?} is words");
         let end = unfinished.read_to_end();
         assert!(end.is_empty() || end.starts_with(b"HTTP/1.1 503 "), "{:?}", String::from_utf8_lossy(&end));
@@ -228,12 +231,12 @@ fn what_is_queued_is_delivered_before_the_end() {
         assert_eq!(sender.read_binary().len(), SIZE);
     }
     server.signal("TERM");
-    assert_eq!(sender.read_close().0, 1001);
+    assert_eq!(sender.read_close().0, 1012);
     drop(sender);
     for number in 0..MESSAGES {
         late.expect_frame(BINARY, &message(number));
     }
-    late.expect_close(1001);
+    late.expect_close(1012);
     drop(late);
     assert_eq!(server.wait_exit(PATIENCE), Some(0));
 }
@@ -243,7 +246,7 @@ fn nobody_new_is_taken_while_the_last_ones_leave() {
     let mut server = Wsloop::start(&[]);
     let mut lingering = RawClient::upgrade(&server, "/echo");
     server.signal("TERM");
-    assert_eq!(lingering.read_frame().close().0, 1001);
+    assert_eq!(lingering.read_frame().close().0, 1012);
     if let Ok(stream) = TcpStream::connect(server.address()) {
         drop(stream);
         let mut late = RawClient::connect(&server);
@@ -264,7 +267,7 @@ fn the_drain_ends_at_its_time() {
     let mut mute = RawClient::upgrade(&server, "/echo");
     let started = Instant::now();
     server.signal("TERM");
-    assert_eq!(mute.read_frame().close().0, 1001);
+    assert_eq!(mute.read_frame().close().0, 1012);
     assert_eq!(server.wait_exit(PATIENCE), Some(0));
     let took = started.elapsed();
     assert!(took >= Duration::from_millis(800), "{took:?} is before the time");

@@ -11,7 +11,7 @@ use crate::support::server::{Wsloop, wait_until};
 
 const BINARY: u8 = 0x82;
 
-fn stats(server: &Wsloop) -> Value {
+pub(crate) fn stats(server: &Wsloop) -> Value {
     let response = get(server, "/stats");
     assert_eq!(response.status, 200);
     assert_eq!(response.header("Content-Type"), Some("application/json"));
@@ -121,11 +121,78 @@ fn who_does_not_read_is_a_laggard_then_dropped_and_the_books_balance() {
     assert!(log.contains(&wanted), "{wanted} is not in {log}");
 }
 
+/// The value of a metric, by its whole name with labels.
+fn metric(text: &str, name: &str) -> Option<f64> {
+    let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')))?;
+    line.rsplit(' ').next()?.parse().ok()
+}
+
+#[test]
+fn metrics_say_what_stats_say() {
+    let server = Wsloop::start(&["--ping-interval", "1s"]);
+    let mut members: Vec<Client> =
+        (0..3).map(|_| Client::connect(&server, "/broadcast/secret-topic")).collect();
+    for number in 0..10 {
+        members[0].send_text(&format!("secret {number}"));
+        members.iter_mut().for_each(|member| assert_eq!(member.read_text(), format!("secret {number}")));
+    }
+    // Pings come and are answered.
+    for member in &mut members {
+        assert_eq!(member.read_within(Duration::from_millis(1500)), None);
+    }
+    refusal(&server, &Request::plain(&server, "GET", "/echo").bytes(), 426);
+    refusal(&server, &Request::upgrade(&server, "/stats").bytes(), 400);
+    members[2].send_close();
+    assert_eq!(members[2].read_close().0, 1000);
+    let stats = stats(&server);
+    let response = get(&server, "/metrics");
+    let kind = response.header("Content-Type").expect("a type");
+    assert_eq!(kind, "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    let text = response.text();
+    for (name, value) in [
+        ("wsloop_messages_received_total", 10.0),
+        ("wsloop_messages_accepted_total", 30.0),
+        ("wsloop_messages_delivered_total", 30.0),
+        ("wsloop_messages_lost_total", 0.0),
+        ("wsloop_messages_queued", 0.0),
+        ("wsloop_messages_dropped_total{reason=\"queue_full\"}", 0.0),
+        ("wsloop_messages_dropped_total{reason=\"skipped\"}", 0.0),
+        ("wsloop_connections_rejected_total{reason=\"upgrade\"}", 1.0),
+        ("wsloop_connections_rejected_total{reason=\"malformed\"}", 1.0),
+        ("wsloop_connections_closed_total{code=\"1000\"}", 1.0),
+        ("wsloop_connections_accepted_total", 7.0),
+        ("wsloop_queued_bytes", 0.0),
+        ("wsloop_buffered_bytes", 0.0),
+        (concat!("wsloop_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1.0),
+    ] {
+        assert_eq!(metric(text, name), Some(value), "{name} in {text}");
+    }
+    assert!(metric(text, "wsloop_connections") >= Some(3.0), "the two, and who asks: {text}");
+    assert!(metric(text, "wsloop_received_bytes_total") > Some(500.0));
+    assert!(metric(text, "wsloop_sent_bytes_total") > Some(500.0));
+    for times in ["turn_duration", "fanout_duration", "ping_rtt"] {
+        let of = |what: &str| metric(text, &format!("wsloop_{times}_seconds_{what}")).expect("a histogram");
+        assert!(of("count") >= 3.0 && of("count") == of("bucket{le=\"+Inf\"}"), "{times}: {text}");
+        assert!((0.0..10.0).contains(&of("sum")), "{times}");
+    }
+    for name in ["cpu_seconds_total", "resident_memory_bytes", "open_fds", "max_fds", "start_time_seconds"] {
+        assert!(metric(text, &format!("process_{name}")).is_some(), "{name}: {text}");
+    }
+    assert!(text.ends_with("# EOF\n") && !text.contains("secret") && !text.contains("127.0.0.1"), "{text}");
+    // The same, in the other form.
+    assert_eq!(stats["rejected"], json!({ "malformed": 1, "upgrade": 1 }));
+    assert_eq!((&stats["closed"], &stats["messages_received"]), (&json!({ "1000": 1 }), &json!(10)));
+    for times in ["turn_us", "fanout_us", "ping_us"] {
+        let of = |what: &str| stats[times][what].as_u64().expect("a number");
+        assert!(of("count") >= 3 && of("p50") <= of("p99") && of("p99") <= of("max"), "{stats:#}");
+    }
+}
+
 #[test]
 fn readiness_and_who_may_read_reports() {
     let server = Wsloop::start(&[]);
     assert_eq!(get(&server, "/readyz").text(), "ready\n");
-    for path in ["/stats", "/readyz"] {
+    for path in ["/stats", "/readyz", "/metrics"] {
         let head = Request::plain(&server, "HEAD", path).bytes();
         let mut client = RawClient::connect(&server);
         client.send(&head);

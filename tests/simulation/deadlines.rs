@@ -322,7 +322,7 @@ fn a_drain_ends_at_once_when_all_have_answered_and_else_at_its_timeout() {
         bench.driver.advance_to(2_000);
         bench.driver.stop();
         bench.driver.settle();
-        assert!(matches!(bench.hear(client)[..], [Heard::Closed(Some(1001), _)]));
+        assert!(matches!(bench.hear(client)[..], [Heard::Closed(Some(1012), _)]));
         assert!(!bench.driver.is_drained());
         bench.end(silent);
         if answers {

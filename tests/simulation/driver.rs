@@ -3,12 +3,13 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use wsloop::clock::{Now, Time};
-use wsloop::server::{Limits, Server, Site};
+use wsloop::server::{Acceptor, Limits, Listener, Outside, Server, Site, Slow};
 use wsloop::{connection, websocket};
 
 use crate::network::{Network, SimulatedStream, Weather};
@@ -27,9 +28,29 @@ pub(crate) const LIMITS: Limits = Limits {
     address_clients_max: None,
     rate: None,
     compress_bytes_min: 128,
+    slow: Slow::Close,
+    buffered_bytes_max: 256 << 20,
     drain_timeout: Duration::from_secs(8),
 };
 
+/// The listener: connections that wait to be accepted, and what can go wrong with that.
+pub(crate) struct Door {
+    network: Rc<RefCell<Network>>,
+    backlog: VecDeque<(usize, SocketAddr)>,
+    /// There is news for the poll.
+    has_edge: bool,
+    is_open: bool,
+    has_reserve: bool,
+    random: Random,
+    /// Descriptors that clients and the reserve may have.
+    pub(crate) files_max: usize,
+    /// Of a hundred attempts to accept so many fail.
+    pub(crate) errors: usize,
+}
+
+const EMFILE: i32 = 24;
+/// EINTR, EMFILE, ECONNABORTED, ENOBUFS, ENOMEM, ENETDOWN (accept(2)).
+const ACCEPT_ERRORS: [i32; 6] = [4, EMFILE, 103, 105, 12, 100];
 /// Turns at one moment: more, and the server runs in circles.
 const TURNS_AT_ONCE_MAX: usize = 10_000;
 
@@ -39,9 +60,9 @@ pub(crate) struct Driver {
     pub(crate) network: Rc<RefCell<Network>>,
     /// Milliseconds since the start.
     pub(crate) time: u64,
-    /// Connections that wait to be accepted.
-    backlog: VecDeque<(usize, SocketAddr)>,
-    /// The signal came: nothing is accepted any more.
+    acceptor: Acceptor,
+    pub(crate) door: Door,
+    /// The signal came.
     pub(crate) is_stopping: bool,
     /// How many there were at this time; of them, those that only a deadline called for.
     turns: (u64, usize),
@@ -49,13 +70,26 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    pub(crate) fn new(limits: Limits, random: Random, weather: Weather) -> Driver {
+    pub(crate) fn new(limits: Limits, mut random: Random, weather: Weather) -> Driver {
+        let for_door = Random::new(random.next());
+        let network = Rc::new(RefCell::new(Network::new(random, weather)));
+        let door = Door {
+            network: Rc::clone(&network),
+            backlog: VecDeque::new(),
+            has_edge: false,
+            is_open: true,
+            has_reserve: true,
+            random: for_door,
+            files_max: usize::MAX,
+            errors: 0,
+        };
         let site = Site::new(vec!["localhost".to_owned()], Vec::new(), true);
         Driver {
-            server: Server::new(limits, site, jiff::tz::TimeZone::UTC),
-            network: Rc::new(RefCell::new(Network::new(random, weather))),
+            server: Server::new(limits, site, jiff::tz::TimeZone::UTC, Outside::nothing()),
+            network,
             time: 0,
-            backlog: VecDeque::new(),
+            acceptor: Acceptor::default(),
+            door,
             is_stopping: false,
             turns: (0, 0),
             timer_turns: (0, 0),
@@ -64,11 +98,12 @@ impl Driver {
 
     /// A client connects. `None`: nobody listens any more.
     pub(crate) fn connect(&mut self, address: SocketAddr, window: usize) -> Option<usize> {
-        if self.is_stopping {
+        if !self.door.is_open {
             return None;
         }
         let link = self.network.borrow_mut().connect(window);
-        self.backlog.push_back((link, address));
+        self.door.backlog.push_back((link, address));
+        self.door.has_edge = true;
         Some(link)
     }
 
@@ -83,23 +118,27 @@ impl Driver {
     pub(crate) fn pass(&mut self) -> bool {
         let now = self.now();
         let events = self.network.borrow_mut().poll();
-        let is_due = self.server.deadline() <= now.time;
-        let has_backlog = !self.backlog.is_empty() && !self.is_stopping;
-        let is_told = !events.is_empty() || has_backlog || self.server.has_work();
+        let is_due = self.deadline() <= now.time.as_millis();
+        let has_edge = std::mem::take(&mut self.door.has_edge);
+        let is_told = !events.is_empty() || has_edge || self.server.has_work();
         if !is_told && !is_due {
             return false;
         }
-        if !is_told {
+        if !is_told && self.server.deadline() <= now.time {
             self.count_timer(now);
+        }
+        if has_edge {
+            self.acceptor.handle_ready();
         }
         for (token, readiness) in events {
             self.server.handle_ready(token, readiness);
         }
-        if has_backlog {
-            self.accept(now);
+        if self.door.is_open {
+            self.acceptor.accept(now, &mut self.door, &mut self.server);
         }
         self.network.borrow_mut().turn += 1;
         self.server.turn(now);
+        self.door.is_open = self.server.is_accepting();
         self.assert_after_turn();
         true
     }
@@ -117,17 +156,26 @@ impl Driver {
     /// Lets time pass until `time`, waking the server when it asked for it and at no other time.
     pub(crate) fn advance_to(&mut self, time: u64) {
         self.settle();
-        while self.server.deadline().as_millis() <= time && !self.is_drained() {
-            self.time = self.time.max(self.server.deadline().as_millis());
+        while self.deadline() <= time && !self.is_drained() {
+            self.time = self.time.max(self.deadline());
             self.settle();
         }
         self.time = time;
         self.settle();
     }
 
+    /// When the loop wants to wake, in milliseconds.
+    pub(crate) fn deadline(&self) -> u64 {
+        let accept_at = match self.door.is_open {
+            true => self.acceptor.deadline(self.server.client_count()),
+            false => Time::NEVER,
+        };
+        self.server.deadline().min(accept_at).as_millis()
+    }
+
     pub(crate) fn is_quiet(&self) -> bool {
-        let has_backlog = !self.backlog.is_empty() && !self.is_stopping;
-        !has_backlog && !self.server.has_work() && self.network.borrow().is_quiet()
+        let wants_to_accept = self.door.has_edge || self.deadline() == 0;
+        !wants_to_accept && !self.server.has_work() && self.network.borrow().is_quiet()
     }
 
     pub(crate) fn is_drained(&self) -> bool {
@@ -137,14 +185,6 @@ impl Driver {
     pub(crate) fn now(&self) -> Now {
         let wall = jiff::Timestamp::from_second(1_795_176_187).expect("in range");
         Now { time: Time::from_millis(self.time), wall: wall + Duration::from_millis(self.time) }
-    }
-
-    fn accept(&mut self, now: Now) {
-        while let Some((link, address)) = self.backlog.pop_front() {
-            let token = self.server.next_token();
-            let stream = Network::register(&self.network, link, token);
-            self.server.accept(now, stream, address);
-        }
     }
 
     fn assert_after_turn(&mut self) {
@@ -168,5 +208,35 @@ impl Driver {
             "the server asks for the same moment again and again: {}",
             self.time
         );
+    }
+}
+
+impl Listener<SimulatedStream> for Door {
+    fn accept(&mut self) -> io::Result<(SimulatedStream, SocketAddr)> {
+        if self.backlog.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let held = self.network.borrow().held() + usize::from(self.has_reserve);
+        if held >= self.files_max {
+            return Err(io::Error::from_raw_os_error(EMFILE));
+        }
+        if self.random.below(100) < self.errors {
+            return Err(io::Error::from_raw_os_error(*self.random.pick(&ACCEPT_ERRORS)));
+        }
+        let (link, address) = self.backlog.pop_front().expect("not empty");
+        Ok((Network::open(&self.network, link), address))
+    }
+
+    fn register(&mut self, stream: &mut SimulatedStream, token: usize) -> io::Result<()> {
+        stream.register(token);
+        Ok(())
+    }
+
+    fn give_up_reserve(&mut self) -> bool {
+        std::mem::take(&mut self.has_reserve)
+    }
+
+    fn keep_reserve(&mut self) {
+        self.has_reserve = self.network.borrow().held() < self.files_max;
     }
 }

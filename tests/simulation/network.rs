@@ -171,6 +171,11 @@ impl Network {
         self.links[link].is_dropped
     }
 
+    /// Whether the server took the connection for no longer than it takes to say that there is no room.
+    pub(crate) fn was_turned_away(&self, link: usize) -> bool {
+        self.links[link].token.is_none() && self.links[link].is_dropped
+    }
+
     /// Whether the server has ended its direction.
     pub(crate) fn is_shut(&self, link: usize) -> bool {
         self.links[link].is_shut
@@ -242,13 +247,8 @@ impl Network {
 
     // ------------------------------------------------------------ the server's side
 
-    /// The server registers a socket under a token: that is an edge, if anything holds.
-    pub(crate) fn register(network: &Rc<RefCell<Network>>, link: usize, token: usize) -> SimulatedStream {
-        let mut borrowed = network.borrow_mut();
-        let taken = borrowed.links.iter().any(|other| other.token == Some(token) && !other.is_dropped);
-        assert!(!taken, "token {token} belongs to a living connection");
-        borrowed.links[link].token = Some(token);
-        borrowed.links[link].has_edge = true;
+    /// The server accepts a connection.
+    pub(crate) fn open(network: &Rc<RefCell<Network>>, link: usize) -> SimulatedStream {
         SimulatedStream { network: Rc::clone(network), link }
     }
 
@@ -362,6 +362,17 @@ impl Link {
             self.is_reset = true;
         }
         self.end_in_flight = false;
+    }
+}
+
+impl SimulatedStream {
+    /// The server asks for readiness under a token: that is an edge, if anything holds.
+    pub(crate) fn register(&self, token: usize) {
+        let mut network = self.network.borrow_mut();
+        let taken = network.links.iter().any(|other| other.token == Some(token) && !other.is_dropped);
+        assert!(!taken, "token {token} belongs to a living connection");
+        network.links[self.link].token = Some(token);
+        network.links[self.link].has_edge = true;
     }
 }
 

@@ -221,10 +221,9 @@ impl Place<'_> {
     /// Whoever is there until the end has heard the same last message.
     fn check_last(&self) {
         let mut lasts = self.members.iter().filter(|member| {
-            let is_told = member.closed.as_ref().is_some_and(|(code, _)| *code == Some(1001));
             let stays = member.ending == Ending::Stay && member.is_good() && member.hears_self();
             // Who came to a topic after the last message has heard nothing.
-            stays && !member.heard.is_empty() && (is_told || !self.is_stopped)
+            stays && !member.heard.is_empty() && !self.is_stopped
         });
         let Some(one) = lasts.next() else { return };
         for other in lasts {

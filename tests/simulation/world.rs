@@ -261,7 +261,7 @@ impl World {
             let code = client.closed.as_ref().and_then(|(code, _)| *code);
             // A slow reader may not get there within the drain timeout.
             let has_time = client.pace != Pace::Slow || self.driver.server.client_count() == 0;
-            let is_told = client.ending != Ending::Stay || code == Some(1001) || !has_time;
+            let is_told = client.ending != Ending::Stay || code == Some(1012) || !has_time;
             assert!(is_told, "client {} was not told: {:?}", client.number, client.closed);
             assert!(!client.was_reset, "client {} was reset", client.number);
         }

@@ -136,6 +136,19 @@ impl Client {
         }
     }
 
+    /// The text messages up to the close, and its code; nothing if it does not come.
+    pub fn read_said_or_close(&mut self) -> (Vec<String>, Option<u16>) {
+        let mut lines = Vec::new();
+        loop {
+            match self.read_within(PATIENCE) {
+                Some(Message::Text(text)) => lines.push(text.to_string()),
+                Some(Message::Close(frame)) => return (lines, frame.map(|frame| frame.code.into())),
+                Some(other) => panic!("text or a close is due, not {other:?}"),
+                None => return (lines, None),
+            }
+        }
+    }
+
     /// Code and reason of the close that comes next; finishes the close handshake.
     pub fn read_close(&mut self) -> (u16, String) {
         let (code, reason) = match self.read() {

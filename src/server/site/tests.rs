@@ -13,10 +13,15 @@ fn answer(target: &str, lines: &str) -> String {
     let head = format!("GET {target} HTTP/1.1\r\n{host}{lines}\r\n");
     match site().answer(head.as_bytes(), true) {
         Ok(Answer::Respond(response, _)) => response.status().to_string(),
-        Ok(Answer::Stats(_)) => "stats".to_owned(),
-        Ok(Answer::Open(_, Purpose::Echo, _)) => "echo".to_owned(),
-        Ok(Answer::Open(_, Purpose::Attend { place, name, hears_self }, _)) => {
-            format!("{place:?} {} {hears_self}", name.unwrap_or_default())
+        Ok(Answer::Report(report, _)) => format!("{report:?}"),
+        Ok(Answer::Open(_, purpose, _, slow)) => {
+            let slow = slow.map_or(String::new(), |slow| format!(" {slow:?}"));
+            match purpose {
+                Purpose::Echo => format!("echo{slow}"),
+                Purpose::Attend { place, name, hears_self } => {
+                    format!("{place:?} {} {hears_self}{slow}", name.unwrap_or_default())
+                }
+            }
         }
         Err(refusal) => refusal.status().to_string(),
     }
@@ -48,9 +53,14 @@ fn paths() {
         ("/assets/chat.css", "200", "400"),
         ("/assets/favicon.svg", "200", "400"),
         ("/readyz", "200", "400"),
-        ("/stats", "stats", "400"),
+        ("/stats", "Stats", "400"),
         ("/stats/", "404", "404"),
-        ("/metrics", "404", "404"),
+        ("/metrics", "Metrics", "400"),
+        ("/?slow=skip", "200", r#"Room("lobby")  true Skip"#),
+        ("/echo?slow=close", "426", "echo Close"),
+        ("/broadcast?self=0&slow=skip", "426", r#"Topic("")  false Skip"#),
+        ("/broadcast?slow=", "426", "400"),
+        ("/room?slow=Skip", "200", "400"),
         ("/favicon.ico", "404", "404"),
         ("/assets", "404", "404"),
         ("/assets/", "404", "404"),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use wsloop::clock::{Now, Time};
 use wsloop::connection;
-use wsloop::server::{Limits, Readiness, Server, Site, Stream};
+use wsloop::server::{Limits, Outside, Readiness, Server, Site, Slow, Stream};
 
 use super::LIMITS;
 
@@ -86,10 +86,16 @@ impl World {
             address_clients_max: None,
             rate: None,
             compress_bytes_min: 16,
+            slow: Slow::Close,
+            buffered_bytes_max: 256 << 20,
             drain_timeout: Duration::from_secs(8),
         };
         let site = Site::new(vec!["localhost".to_owned()], Vec::new(), true);
-        World { server: Server::new(limits, site, jiff::tz::TimeZone::UTC), wires: Vec::new(), time: 0 }
+        World {
+            server: Server::new(limits, site, jiff::tz::TimeZone::UTC, Outside::nothing()),
+            wires: Vec::new(),
+            time: 0,
+        }
     }
 
     fn now(&self) -> Now {

@@ -1,0 +1,165 @@
+//! What the server counts beside the ledger. Layers below return facts; only the server counts them.
+
+use std::collections::BTreeMap;
+use std::io::{self, IoSlice, Write};
+
+use super::times::Times;
+use crate::connection::Cause;
+use crate::http::Refusal;
+
+/// Counted since the start.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    /// Connections that were taken from the kernel.
+    pub(super) accepted: u64,
+    /// Connections and requests that were refused, by reason.
+    pub(super) rejected: BTreeMap<&'static str, u64>,
+    /// WebSockets that were opened.
+    pub(super) opened: u64,
+    /// WebSockets whose conversation has ended, by close code.
+    pub(super) closed: BTreeMap<&'static str, u64>,
+    /// Attempts to accept that failed, by error number.
+    pub(super) accept_errors: BTreeMap<i32, u64>,
+    /// Messages that came from clients.
+    pub(super) messages_received: u64,
+    /// Bytes from and to sockets.
+    pub(super) received_bytes: u64,
+    pub(super) sent_bytes: u64,
+    /// Deliveries that were thrown away.
+    pub(super) dropped: [u64; Drop::ALL.len()],
+    /// A turn; handing out a turn's batches; from a ping to its pong.
+    pub(super) turns: Times,
+    pub(super) fanouts: Times,
+    pub(super) round_trips: Times,
+}
+
+/// Why a message was thrown away that a client was to get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Drop {
+    /// The client was closed: more waited for it than `--max-queue`.
+    QueueFull,
+    /// The client stays, and is told.
+    Skipped,
+    /// More waited for all together than `--max-buffered`, and most of it for this client.
+    BufferFull,
+    /// The client had taken no byte for too long.
+    Stalled,
+}
+
+impl Drop {
+    pub(super) const ALL: [Drop; 4] = [Drop::QueueFull, Drop::Skipped, Drop::BufferFull, Drop::Stalled];
+
+    /// The reason's name in reports.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Drop::QueueFull => "queue_full",
+            Drop::Skipped => "skipped",
+            Drop::BufferFull => "buffer_full",
+            Drop::Stalled => "stalled",
+        }
+    }
+}
+
+/// A stream whose written bytes are counted.
+pub(super) struct Counted<'a, S> {
+    pub(super) stream: &'a mut S,
+    pub(super) bytes: &'a mut u64,
+}
+
+impl<S: Write> Counted<'_, S> {
+    // Inlined for the same reason as the write that it counts.
+    #[inline(always)]
+    fn count(&mut self, result: io::Result<usize>) -> io::Result<usize> {
+        if let Ok(length) = result {
+            *self.bytes += length as u64;
+        }
+        result
+    }
+}
+
+impl<S: Write> Write for Counted<'_, S> {
+    #[inline(always)]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let result = self.stream.write(bytes);
+        self.count(result)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let result = self.stream.write_vectored(slices);
+        self.count(result)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+impl Counters {
+    pub(super) fn note_refusal(&mut self, refusal: Refusal) {
+        self.note_rejection(refusal.name());
+    }
+
+    pub(super) fn note_rejection(&mut self, reason: &'static str) {
+        *self.rejected.entry(reason).or_default() += 1;
+    }
+
+    pub(super) fn note_end(&mut self, cause: &Cause) {
+        *self.closed.entry(code_name(cause.code())).or_default() += 1;
+    }
+
+    pub(super) fn note_dropped(&mut self, reason: Drop, messages: u64) {
+        self.dropped[reason as usize] += messages;
+    }
+
+    /// WebSockets that have ended.
+    pub(super) fn ended(&self) -> u64 {
+        self.closed.values().sum()
+    }
+}
+
+/// A close code in reports. Peers choose codes freely from 3000 on: a thousand names for nothing.
+fn code_name(code: u16) -> &'static str {
+    match code {
+        1000 => "1000",
+        1001 => "1001",
+        1002 => "1002",
+        1003 => "1003",
+        1005 => "1005",
+        1006 => "1006",
+        1007 => "1007",
+        1008 => "1008",
+        1009 => "1009",
+        1010 => "1010",
+        1011 => "1011",
+        1012 => "1012",
+        1013 => "1013",
+        1014 => "1014",
+        3000..4000 => "3xxx",
+        4000..5000 => "4xxx",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_have_few_names() {
+        for (code, name) in [(1000, "1000"), (1006, "1006"), (1014, "1014"), (3000, "3xxx"), (4999, "4xxx")] {
+            assert_eq!(code_name(code), name);
+        }
+        let names: std::collections::BTreeSet<_> = (0..=u16::MAX).map(code_name).collect();
+        assert_eq!(names.len(), 17);
+        for code in 1000..1015 {
+            assert!(code_name(code) == code.to_string() || [1004].contains(&code), "{code}");
+        }
+    }
+
+    #[test]
+    fn each_reason_has_its_place() {
+        for (index, reason) in Drop::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, index, "{}", reason.name());
+        }
+    }
+}

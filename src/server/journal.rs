@@ -1,0 +1,59 @@
+//! How much is logged of clients that misbehave: their number must not fill a disk.
+
+use crate::clock::Time;
+
+/// Lines after a silence.
+const BURST: u64 = 200;
+/// Lines a second in the long run.
+const PER_SECOND: u64 = 10;
+
+/// Counts lines.
+#[derive(Debug)]
+pub(super) struct Journal {
+    /// Lines that may be written now, and since when that is so.
+    allowed: u64,
+    since: Time,
+    withheld: u64,
+}
+
+impl Default for Journal {
+    fn default() -> Journal {
+        Journal { allowed: BURST, since: Time::default(), withheld: 0 }
+    }
+}
+
+impl Journal {
+    /// Whether one more line may be written, and how many were withheld before it.
+    pub(super) fn admit(&mut self, now: Time) -> Option<u64> {
+        let seconds = now.since(self.since).as_secs();
+        if seconds > 0 {
+            self.allowed = (self.allowed + seconds.saturating_mul(PER_SECOND)).min(BURST);
+            self.since = now;
+        }
+        if self.allowed == 0 {
+            self.withheld += 1;
+            return None;
+        }
+        self.allowed -= 1;
+        Some(std::mem::take(&mut self.withheld))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_cut_short_and_counted() {
+        let mut journal = Journal::default();
+        let at = Time::from_millis;
+        assert!((0..BURST).all(|_| journal.admit(at(5)) == Some(0)));
+        assert_eq!([journal.admit(at(6)), journal.admit(at(999))], [None, None]);
+        assert_eq!(journal.admit(at(1_500)), Some(2), "and says how many are missing");
+        assert!((1..PER_SECOND).all(|_| journal.admit(at(1_500)) == Some(0)));
+        assert_eq!(journal.admit(at(2_000)), None);
+        assert_eq!(journal.admit(at(3_600_000)), Some(1));
+        assert!((1..BURST).all(|_| journal.admit(at(3_600_000)) == Some(0)));
+        assert_eq!(journal.admit(at(3_600_000)), None);
+    }
+}

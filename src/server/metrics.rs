@@ -1,0 +1,145 @@
+//! `/metrics`: the counters in the text form of OpenMetrics, which Prometheus reads. No label holds a
+//! user's text or an address.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use super::counters::{Counters, Drop};
+use super::ledger::Ledger;
+use super::times::{Buckets, Times};
+use super::{Process, VERSION};
+use crate::http::Response;
+
+/// What only the server knows at this moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gauges {
+    pub(super) connections: usize,
+    pub(super) queued_bytes: usize,
+    pub(super) buffered_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Report(Vec<Metric>);
+
+#[derive(Debug)]
+struct Metric {
+    /// Counters get `_total` behind it.
+    name: &'static str,
+    help: &'static str,
+    value: Value,
+}
+
+#[derive(Debug)]
+enum Value {
+    Counter(f64),
+    Counters(&'static str, Vec<(String, u64)>),
+    Gauge(f64),
+    Histogram(Buckets),
+    Info([(&'static str, &'static str); 1]),
+}
+
+/// The report of this moment.
+pub(super) fn report(counters: &Counters, ledger: &Ledger, gauges: Gauges, process: Process) -> Response {
+    let mut metrics = of_clients(counters, ledger, gauges);
+    metrics.extend(of_process(process));
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Report(metrics)));
+    let mut text = String::new();
+    text::encode(&mut text, &registry).expect("a string takes everything");
+    Response::new(200)
+        .with_body("application/openmetrics-text; version=1.0.0; charset=utf-8", text.into_bytes())
+        .with_header("Cache-Control", "no-store")
+        .with_header("X-Content-Type-Options", "nosniff")
+}
+
+fn of_clients(counters: &Counters, ledger: &Ledger, gauges: Gauges) -> Vec<Metric> {
+    let named = |(name, count): (&&'static str, &u64)| ((*name).to_owned(), *count);
+    let rejected = counters.rejected.iter().map(named).collect();
+    let closed = counters.closed.iter().map(named).collect();
+    let errors = counters.accept_errors.iter().map(|(number, count)| (number.to_string(), *count)).collect();
+    let dropped =
+        Drop::ALL.map(|reason| (reason.name().to_owned(), counters.dropped[reason as usize])).to_vec();
+    let owed = ledger.whole();
+    let metric = |name, help, value| Metric { name, help, value };
+    let counter = |name, help, value: u64| metric(name, help, Value::Counter(value as f64));
+    let gauge = |name, help, value: f64| metric(name, help, Value::Gauge(value));
+    let times = |name, help, times: &Times| metric(name, help, Value::Histogram(times.buckets()));
+    let family = |name, help, label, values| metric(name, help, Value::Counters(label, values));
+    #[rustfmt::skip]
+    let metrics = vec![
+        metric("wsloop_build", "The version", Value::Info([("version", VERSION)])),
+        gauge("wsloop_connections", "Connections now, in whatever state", gauges.connections as f64),
+        counter("wsloop_connections_accepted", "Connections taken from the kernel", counters.accepted),
+        family("wsloop_connections_rejected", "Connections and requests refused", "reason", rejected),
+        family("wsloop_connections_closed", "WebSockets that ended, by close code", "code", closed),
+        family("wsloop_accept_errors", "Attempts to accept that failed", "errno", errors),
+        counter("wsloop_messages_received", "Messages from clients", counters.messages_received),
+        counter("wsloop_messages_accepted", "Deliveries owed: each message once a receiver", owed.accepted),
+        counter("wsloop_messages_delivered", "Deliveries taken to the last byte", owed.delivered),
+        family("wsloop_messages_dropped", "Deliveries thrown away", "reason", dropped),
+        counter("wsloop_messages_lost", "Deliveries unfinished when their connection ended", owed.lost),
+        gauge("wsloop_messages_queued", "Deliveries that wait now", owed.queued as f64),
+        counter("wsloop_received_bytes", "Bytes read from sockets", counters.received_bytes),
+        counter("wsloop_sent_bytes", "Bytes written to sockets", counters.sent_bytes),
+        gauge("wsloop_queued_bytes", "Bytes that wait, once for each client", gauges.queued_bytes as f64),
+        gauge("wsloop_buffered_bytes", "Memory of what waits, see --max-buffered", gauges.buffered_bytes as f64),
+        times("wsloop_turn_duration_seconds", "Time of one turn of the loop", &counters.turns),
+        times("wsloop_fanout_duration_seconds", "Time to hand out a turn's messages", &counters.fanouts),
+        times("wsloop_ping_rtt_seconds", "Time from a ping to its pong", &counters.round_trips),
+    ];
+    metrics
+}
+
+fn of_process(process: Process) -> Vec<Metric> {
+    let counter = |name, help, value: Option<f64>| {
+        value.map(|value| Metric { name, help, value: Value::Counter(value) })
+    };
+    let gauge =
+        |name, help, value: Option<f64>| value.map(|value| Metric { name, help, value: Value::Gauge(value) });
+    let whole = |value: Option<u64>| value.map(|value| value as f64);
+    [
+        counter("process_cpu_seconds", "Processor time, user's and system's", process.cpu_seconds),
+        gauge("process_start_time_seconds", "Start, in seconds since 1970", process.start_time_seconds),
+        gauge("process_resident_memory_bytes", "Memory in use", whole(process.resident_memory_bytes)),
+        gauge("process_virtual_memory_bytes", "Address space", whole(process.virtual_memory_bytes)),
+        gauge("process_open_fds", "Open files", whole(process.open_files)),
+        gauge("process_max_fds", "Open files that are allowed", whole(process.open_files_max)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+impl Collector for Report {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        for Metric { name, help, value } in &self.0 {
+            let kind = match value {
+                Value::Counter(_) | Value::Counters(..) => MetricType::Counter,
+                Value::Gauge(_) => MetricType::Gauge,
+                Value::Histogram(_) => MetricType::Histogram,
+                Value::Info(_) => MetricType::Info,
+            };
+            let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
+            match value {
+                Value::Counter(count) => metric.encode_counter::<NoLabelSet, _, f64>(count, None)?,
+                Value::Counters(label, counts) => {
+                    for (name, count) in counts {
+                        metric
+                            .encode_family(&[(*label, name.as_str())])?
+                            .encode_counter::<NoLabelSet, _, f64>(count, None)?;
+                    }
+                }
+                Value::Gauge(value) => metric.encode_gauge(value)?,
+                Value::Histogram(Buckets { count, sum, buckets }) => {
+                    metric.encode_histogram::<NoLabelSet>(*sum, *count, buckets, None)?;
+                }
+                Value::Info(labels) => metric.encode_info(labels)?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,109 @@
+//! Clients that read more slowly than others speak.
+
+use std::io::ErrorKind;
+
+use log::warn;
+
+use super::counters::Drop;
+use super::{Server, Stream};
+use crate::chat::ClientId;
+use crate::clock::Now;
+use crate::websocket::{Batch, Kind};
+
+/// What becomes of a client for which more waits than `--max-queue`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slow {
+    /// It is closed with 1013, which says how far behind it is.
+    Close,
+    /// It stays, and the oldest messages go. In a room it is told how many.
+    Skip,
+}
+
+impl Slow {
+    /// The policy of this name.
+    pub fn from_name(name: &str) -> Option<Slow> {
+        match name {
+            "close" => Some(Slow::Close),
+            "skip" => Some(Slow::Skip),
+            _ => None,
+        }
+    }
+}
+
+impl<S: Stream> Server<S> {
+    /// Applies a client's policy if too much waits for it.
+    pub(super) fn limit_queue(&mut self, now: Now, id: ClientId) {
+        let most = self.limits.connection.outbox_bytes_max;
+        let client = &mut self.clients[id.index()];
+        if !client.connection.is_open() || client.connection.outbox().cost() <= most {
+            return;
+        }
+        match client.slow {
+            Slow::Close => self.cut(now, id, Drop::QueueFull),
+            // Half of it, or every further message would move the gap.
+            Slow::Skip => self.skip(now, id, most / 2, Drop::Skipped),
+        }
+    }
+
+    /// Keeps what waits for all clients together within `--max-buffered`: the worst laggard pays first.
+    /// A batch is freed when the last who waits for it has been dealt with.
+    pub(super) fn limit_buffers(&mut self, now: Now) {
+        let most = self.limits.buffered_bytes_max;
+        if self.buffered.bytes() <= most {
+            return;
+        }
+        // Down to three quarters: the next message must not find the same situation.
+        let enough = most / 4 * 3;
+        let mut laggards: Vec<_> = self
+            .clients
+            .iter_mut()
+            .map(|(index, client)| (client.connection.outbox().cost(), ClientId::new(index)))
+            .filter(|(cost, _)| *cost > 0)
+            .collect();
+        laggards.sort_unstable_by(|one, other| other.cmp(one));
+        let before = self.buffered.bytes();
+        let mut relieved = 0;
+        for &(_, id) in &laggards {
+            if self.buffered.bytes() <= enough {
+                break;
+            }
+            if self.clients[id.index()].connection.is_open() {
+                match self.clients[id.index()].slow {
+                    Slow::Close => self.cut(now, id, Drop::BufferFull),
+                    Slow::Skip => self.skip(now, id, 0, Drop::BufferFull),
+                }
+                relieved += 1;
+            }
+        }
+        // What is left are frames that have begun to leave, and the batches that they are parts of.
+        for &(_, id) in &laggards {
+            if self.buffered.bytes() <= most {
+                break;
+            }
+            self.fail(now, id, &ErrorKind::OutOfMemory.into());
+            relieved += 1;
+        }
+        warn!(
+            "{relieved} clients that read too slowly were relieved of their queues, which took {before} bytes \
+             (--max-buffered is {most})"
+        );
+    }
+
+    fn cut(&mut self, now: Now, id: ClientId, reason: Drop) {
+        let cause = self.clients[id.index()].connection.cut(now.time, "too slow");
+        self.note_end(now, id, &cause, reason);
+        self.leaving.push(id);
+        self.arm(now, id);
+    }
+
+    fn skip(&mut self, now: Now, id: ClientId, kept_bytes: usize, reason: Drop) {
+        let outbox = self.clients[id.index()].connection.outbox();
+        let skipped = outbox.skip(kept_bytes);
+        self.note_dropped(id, reason, skipped.messages.into());
+        let missing = skipped.untold + skipped.messages;
+        if let Some(line) = self.chat.skipped_line(now, id, missing).filter(|_| missing > 0) {
+            let notice = Batch::notice(Kind::Text, line.as_bytes(), missing);
+            self.clients[id.index()].connection.outbox().queue_notice(now.time, notice);
+        }
+    }
+}

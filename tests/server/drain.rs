@@ -1,0 +1,97 @@
+//! Stopping under load: who is told when, what is still delivered, and what a probe sees meanwhile.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::client::{Client, without_time};
+use crate::support::http::{Request, get, refusal};
+use crate::support::raw::{PATIENCE, RawClient, close};
+use crate::support::server::Wsloop;
+
+/// The number behind `retry-after-ms=`.
+fn retry_after(reason: &str) -> u64 {
+    let (_, number) = reason.split_once("retry-after-ms=").unwrap_or_else(|| panic!("{reason:?}"));
+    number.parse().unwrap_or_else(|_| panic!("{reason:?}"))
+}
+
+#[test]
+fn closes_are_spread_and_so_are_those_who_come_back() {
+    const CLIENTS: usize = 200;
+    let mut server = Wsloop::start(&["--drain-timeout", "4s"]);
+    let clients: Vec<RawClient> = (0..CLIENTS).map(|_| RawClient::upgrade(&server, "/echo")).collect();
+    server.signal("TERM");
+    let started = Instant::now();
+    let told: Vec<_> = thread::scope(|scope| {
+        let readers = clients.into_iter().map(|mut client| {
+            scope.spawn(move || {
+                let (code, reason) = client.read_frame().close();
+                let after = started.elapsed();
+                client.send(&close(1012, ""));
+                client.expect_end();
+                assert_eq!(code, 1012, "{reason}");
+                (after, after + Duration::from_millis(retry_after(&reason)))
+            })
+        });
+        let readers: Vec<_> = readers.collect();
+        readers.into_iter().map(|reader| reader.join().expect("told")).collect()
+    });
+    assert_eq!(server.wait_exit(PATIENCE), Some(0));
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    for quarter in 0..4 {
+        let half_seconds = Duration::from_millis(500) * quarter..Duration::from_millis(500) * (quarter + 1);
+        let count = told.iter().filter(|(after, _)| half_seconds.contains(after)).count();
+        assert!((25..=75).contains(&count), "{count} of {CLIENTS} told in {half_seconds:?}");
+    }
+    let earliest = told.iter().map(|(_, back)| *back).min().expect("many");
+    assert!(earliest > Duration::from_secs(2), "nobody is called back before all are told: {earliest:?}");
+    for second in 2..6 {
+        let count = told.iter().filter(|(_, back)| back.as_secs() == second).count();
+        assert!(count <= CLIENTS * 7 / 10, "{count} come back in second {second}");
+    }
+}
+
+#[test]
+fn while_it_stops_the_others_talk_on_and_probes_see_it() {
+    let mut server = Wsloop::start(&["--drain-timeout", "6s"]);
+    // Told a tenth of a second apart.
+    let mut members: Vec<Client> =
+        (0..20).map(|number| Client::join(&server, &format!("/?name=m{number}"))).collect();
+    let mut newcomer = RawClient::connect(&server);
+    newcomer.send(b"GET /echo HTTP/1.1\r\n");
+    server.signal("TERM");
+    assert_eq!(members[0].read_said_or_close().1, Some(1012));
+    let readiness = refusal(&server, &Request::plain(&server, "GET", "/readyz").bytes(), 503);
+    assert!(readiness.header("Retry-After").is_some(), "{readiness:?}");
+    assert_eq!(get(&server, "/healthz").status, 200);
+    assert!(get(&server, "/stats").text().contains("\"draining\""));
+    assert_eq!(get(&server, "/metrics").status, 200);
+    for path in ["/", "/echo", "/broadcast"] {
+        refusal(&server, &Request::upgrade(&server, path).bytes(), 503);
+    }
+    let (last, others) = members.split_last_mut().expect("twenty");
+    last.send_text("is anybody here?");
+    let heard = others[18].read_said_or_close().0;
+    let said = heard.iter().find(|line| line.contains("is anybody")).expect("the message");
+    assert_eq!(without_time(said), "m19 say: is anybody here?");
+    assert!(heard.iter().any(|line| line.ends_with(" m0 Logout")), "who is closed has left: {heard:?}");
+    for member in &mut others[1..18] {
+        assert_eq!(member.read_said_or_close().1, Some(1012));
+    }
+    assert_eq!(last.read_said_or_close().1, Some(1012));
+    drop(members);
+    let end = newcomer.read_to_end();
+    assert!(end.starts_with(b"HTTP/1.1 503 "), "who had not asked yet is told at the end: {end:?}");
+    drop(newcomer);
+    assert_eq!(server.wait_exit(PATIENCE), Some(0));
+}
+
+#[test]
+fn without_time_to_drain_all_are_told_at_once() {
+    let mut server = Wsloop::start(&["--drain-timeout", "0"]);
+    let mut clients: Vec<Client> = (0..50).map(|_| Client::connect(&server, "/echo")).collect();
+    server.signal("INT");
+    for client in &mut clients {
+        assert_eq!(client.read_close().0, 1001);
+    }
+    assert_eq!(server.wait_exit(Duration::from_secs(1)), Some(0));
+}
