@@ -3,6 +3,8 @@
 use std::ops::Add;
 use std::time::Duration;
 
+use crate::planted::planted;
+
 /// Milliseconds since the loop started. Arithmetic saturates: a clock that jumps or stands still
 /// can delay a deadline, it cannot overflow one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +38,43 @@ impl Add<Duration> for Time {
     }
 }
 
+/// More than this behind what it had planned, and the loop has stood still: the process was stopped, or the
+/// machine slept or was overloaded. A turn takes a tenth of it at most.
+const STANDSTILL: u64 = 1_000;
+
+/// Makes the time of the loop from a clock that runs on while the process stands still. Such a time does not
+/// count, or every client would be found silent at the end of it.
+#[derive(Debug, Default)]
+pub struct Clock {
+    /// Milliseconds that the loop did not live through.
+    lost: u64,
+    /// When the loop looked at the clock, and when it meant to do so again, by the clock.
+    looked: u64,
+    awaited: u64,
+}
+
+impl Clock {
+    /// The time, when the clock shows so many milliseconds.
+    pub fn at(&mut self, milliseconds: u64) -> Time {
+        if milliseconds.saturating_sub(self.awaited) > STANDSTILL && !planted!("standstill_counts") {
+            // It may have begun right after the last look.
+            self.lost += milliseconds.saturating_sub(self.looked);
+        }
+        (self.looked, self.awaited) = (milliseconds, milliseconds);
+        Time(milliseconds.saturating_sub(self.lost))
+    }
+
+    /// The loop sleeps, until this time at the latest.
+    pub fn sleep_until(&mut self, time: Time) {
+        self.awaited = self.awaited.max(self.reading_at(time));
+    }
+
+    /// What the clock shows at a time that lies ahead.
+    pub fn reading_at(&self, time: Time) -> u64 {
+        time.0.saturating_add(self.lost)
+    }
+}
+
 /// The moment of a turn: one clock for deadlines, one for people.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
@@ -48,6 +87,26 @@ pub struct Now {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn while_the_loop_stands_still_no_time_passes() {
+        let mut clock = Clock::default();
+        let at = Time::from_millis;
+        assert_eq!(clock.at(5), at(5));
+        clock.sleep_until(at(20_000));
+        assert_eq!(clock.at(7), at(7), "woken by an event");
+        clock.sleep_until(at(20_000));
+        assert_eq!(clock.at(21_000), at(21_000), "a little late");
+        clock.sleep_until(at(30_000));
+        assert_eq!(clock.at(120_000), at(21_000), "stopped for ninety seconds");
+        assert_eq!(clock.reading_at(at(22_000)), 121_000);
+        clock.sleep_until(at(22_000));
+        assert_eq!(clock.at(121_001), at(22_001), "and goes on from there");
+        assert_eq!(clock.at(121_900), at(22_900), "a long turn");
+        assert_eq!(clock.at(125_000), at(22_900), "stopped in the middle of a turn");
+        clock.sleep_until(Time::NEVER);
+        assert_eq!(clock.at(1_000_000), at(897_900), "nothing was to be done meanwhile");
+    }
 
     #[test]
     fn arithmetic_saturates() {

@@ -14,7 +14,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::clock::{Now, Time};
+use crate::clock::{Clock, Now, Time};
 use crate::process;
 use crate::server::{Acceptor, Account, Limits, Listener, Outside, Readiness, Server, Site, Stream};
 
@@ -99,6 +99,7 @@ struct EventLoop {
     is_stopping: bool,
     server: Server<TcpStream>,
     started: Instant,
+    clock: Clock,
 }
 
 /// The listener, and what is needed to take connections from it.
@@ -141,6 +142,7 @@ impl EventLoop {
             is_stopping: false,
             server: Server::new(limits, site, zone, outside),
             started,
+            clock: Clock::default(),
         })
     }
 
@@ -185,16 +187,17 @@ impl EventLoop {
         );
     }
 
-    fn now(&self) -> Now {
+    fn now(&mut self) -> Now {
         Now { time: self.time(), wall: jiff::Timestamp::now() }
     }
 
-    fn time(&self) -> Time {
-        Time::from_millis(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    fn time(&mut self) -> Time {
+        let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.clock.at(elapsed)
     }
 
     /// How long the poll may sleep.
-    fn timeout(&self) -> Option<Duration> {
+    fn timeout(&mut self) -> Option<Duration> {
         if self.server.has_work() {
             return Some(Duration::ZERO);
         }
@@ -203,7 +206,9 @@ impl EventLoop {
             None => Time::NEVER,
         };
         let wake_at = self.server.deadline().min(accept_at);
-        (wake_at != Time::NEVER).then(|| wake_at.since(self.time()))
+        let now = self.time();
+        self.clock.sleep_until(wake_at);
+        (wake_at != Time::NEVER).then(|| wake_at.since(now))
     }
 
     fn note_readiness(&mut self) {

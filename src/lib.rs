@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`config`] | what was typed and what it means |
 //! | [`event_loop`] | mio's `Poll`, tokens, accept, signals, the clock |
+//! | `planted` | bugs on purpose, for the tests of the tests |
 //! | `process` | what the kernel knows of this process |
 //! | [`server`] | a slab of clients and the five phases of a turn |
 //! | [`connection`] | one peer: bytes and time in, events out |
@@ -23,6 +24,7 @@ pub mod config;
 pub mod connection;
 pub mod event_loop;
 pub mod http;
+mod planted;
 mod process;
 pub mod server;
 pub mod websocket;

@@ -20,10 +20,15 @@ mod limits;
 mod network;
 #[path = "simulation/order.rs"]
 mod order;
+#[path = "simulation/parity.rs"]
+mod parity;
 #[path = "simulation/random.rs"]
 mod random;
 #[path = "simulation/speech.rs"]
 mod speech;
+mod support;
+#[path = "simulation/swarm.rs"]
+mod swarm;
 #[path = "simulation/world.rs"]
 mod world;
 
@@ -56,6 +61,8 @@ fn number_from_environment(name: &str) -> Option<u64> {
 #[test]
 fn every_seed_keeps_the_promises() {
     if let Some(seed) = number_from_environment("WSLOOP_SIMULATION_SEED") {
+        let logger = simple_logger::SimpleLogger::new().without_timestamps();
+        logger.with_level(log::LevelFilter::Debug).init().expect("the first logger");
         run_seed(seed, true).unwrap_or_else(|failure| panic!("{failure}"));
         return;
     }

@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 use slab::Slab;
 
 use crate::clock::{Now, Time};
+use crate::planted::planted;
 use crate::websocket::{CloseCode, CloseFrame, Kind};
 use line::{LocalTime, Voice};
 use room::Room;
@@ -276,7 +277,8 @@ impl Chat {
     /// room's slot does not change owner before.
     pub fn forget_empty_rooms(&mut self, forgotten: &mut impl FnMut(RoomId)) {
         for id in self.emptied.drain(..) {
-            let is_empty = self.rooms.get(id.index()).is_some_and(|room| room.members().is_empty());
+            let is_empty = self.rooms.get(id.index()).is_some_and(|room| room.members().is_empty())
+                && !planted!("rooms_pile_up");
             if is_empty {
                 let room = self.rooms.remove(id.index());
                 self.places.remove(room.place());
@@ -363,7 +365,7 @@ impl Chat {
         if room.members().is_empty() {
             self.emptied.push(id);
         }
-        if let Some(moved) = moved {
+        if let Some(moved) = moved.filter(|_| !planted!("seat_not_updated")) {
             match &mut self.seats[moved.index()] {
                 Seat::Member { index: moved_index, .. } => *moved_index = index,
                 Seat::Nowhere | Seat::Echo => unreachable!("members have seats"),

@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::clock::Time;
+use crate::planted::planted;
 use crate::websocket::{Batch, BatchBuilder, CloseFrame, Opcode};
 
 /// Pieces handed to one `writev`. More rarely wait, and then another call does no harm.
@@ -141,7 +142,7 @@ impl Outbox {
         let written = if is_interrupted { 0 } else { taken(attempt)? };
         self.is_blocked = !is_interrupted;
         self.push_back(now, Entry::new(batch, range));
-        self.advance(now, written);
+        self.advance(now, if planted!("partial_write_forgotten") { 0 } else { written });
         Ok(Handed::Queued(self.queued_messages))
     }
 
@@ -237,7 +238,10 @@ impl Outbox {
         let mut cost = self.cost();
         let mut stays = |entry: &Entry| {
             let untold = entry.batch.skipped();
-            if entry.has_begun() || untold.is_none() && (entry.messages == 0 || cost <= kept_bytes) {
+            if entry.has_begun() && !planted!("skip_tears_a_frame")
+                || untold.is_none()
+                    && (entry.messages == 0 && !planted!("skip_drops_pongs") || cost <= kept_bytes)
+            {
                 return true;
             }
             cost -= entry.bytes().len() + ENTRY_BYTES;
@@ -310,6 +314,9 @@ impl Outbox {
             self.push_urgent(now, Entry::whole(Batch::control(Opcode::Ping, &payload)));
         }
         if let Some(frame) = close {
+            if planted!("close_overtakes") {
+                return self.push_urgent(now, Entry::whole(Batch::control(Opcode::Close, &frame.payload())));
+            }
             self.push_back(now, Entry::whole(Batch::control(Opcode::Close, &frame.payload())));
         }
     }
@@ -320,7 +327,8 @@ impl Outbox {
         entry.is_urgent = true;
         let Some(front) = &mut self.front else { return self.push_back(now, entry) };
         self.queued_bytes += entry.bytes().len();
-        let goes_first = |other: &Entry| other.is_urgent || other.has_begun();
+        let goes_first =
+            |other: &Entry| other.is_urgent || other.has_begun() && !planted!("ping_inside_a_frame");
         if goes_first(front) {
             let rest = self.rest.get_or_insert_default();
             let place = rest.iter().position(|other| !goes_first(other)).unwrap_or(rest.len());
@@ -359,7 +367,10 @@ impl Outbox {
             }
             written -= length;
             self.queued_messages -= front.messages;
-            self.front = self.rest.as_mut().and_then(|rest| rest.pop_front());
+            self.front = self.rest.as_mut().and_then(|rest| match planted!("queue_reordered") {
+                true => rest.pop_back(),
+                false => rest.pop_front(),
+            });
         }
         if self.rest.as_ref().is_some_and(|rest| rest.is_empty()) {
             self.rest = None;
@@ -439,7 +450,9 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.batch.release(ENTRY_BYTES);
+        if !planted!("memory_not_given_back") {
+            self.batch.release(ENTRY_BYTES);
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use log::warn;
 
 use super::{Server, Stream};
 use crate::clock::{Now, Time};
+use crate::planted::planted;
 
 /// Connections accepted in a turn before the clients have theirs.
 const ACCEPTS_MAX: u32 = 64;
@@ -109,6 +110,7 @@ impl Acceptor {
             let pause = State::Paused { until: now.time + PAUSE, clients: server.client_count() };
             self.state = match is_out_of_descriptors(&error) {
                 true => turn_away(now, listener, server).unwrap_or(pause),
+                false if planted!("accepting_not_resumed") => State::Drained,
                 false => pause,
             };
             if self.state != State::Ready {
@@ -167,7 +169,9 @@ fn turn_away<S: Stream>(now: Now, listener: &mut impl Listener<S>, server: &mut 
         Err(error) if error.kind() == ErrorKind::WouldBlock => Some(State::Drained),
         Err(_) => None,
     };
-    listener.keep_reserve();
+    if !planted!("reserve_not_renewed") {
+        listener.keep_reserve();
+    }
     state
 }
 

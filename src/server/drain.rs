@@ -8,6 +8,7 @@ use super::{Mode, Server, Stream};
 use crate::chat::ClientId;
 use crate::clock::{Now, Time};
 use crate::http::Refusal;
+use crate::planted::planted;
 use crate::websocket::{CloseCode, CloseFrame};
 
 /// Between two closes, at most: a handful of clients need not wait for a crowd that is not there.
@@ -105,6 +106,9 @@ impl<S: Stream> Server<S> {
         let Mode::Draining(drain) = &mut self.mode else { return };
         let mut leaving = Vec::new();
         while let Some(id) = drain.next(now.time) {
+            if id.index() == 1 && planted!("one_not_told") {
+                continue;
+            }
             let Some(client) = self.clients.get_mut(id.index()).filter(|client| client.connection.is_open())
             else {
                 continue;

@@ -13,6 +13,7 @@
 
 mod acceptor;
 mod addresses;
+mod answers;
 mod counters;
 mod deadlines;
 mod drain;
@@ -40,6 +41,7 @@ use crate::chat::{Chat, ClientId};
 use crate::clock::{Now, Time};
 use crate::connection::{self, Connection, Handed};
 use crate::http::Refusal;
+use crate::planted::planted;
 use crate::websocket::{Deflater, Inflater, Meter};
 pub use acceptor::{Acceptor, Listener};
 use addresses::{Addresses, Verdict};
@@ -319,7 +321,7 @@ impl<S: Stream> Server<S> {
             self.mark_runnable(id);
         }
         let client = &mut self.clients[token];
-        if readiness.is_writable {
+        if readiness.is_writable && !planted!("room_not_noticed") {
             client.connection.outbox().unblock();
             self.mark_flushable(id);
         }

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::TURN_COPY_BYTES;
 use crate::chat::{ClientId, Effect, RoomId};
+use crate::planted::planted;
 use crate::websocket::{Batch, BatchBuilder, CloseFrame, Meter};
 
 /// Builders kept for the next turns; more rooms than this rarely speak in one turn.
@@ -194,11 +195,14 @@ pub(super) fn parts_of(changes: &[(ClientId, Change)], end: usize) -> impl Itera
     let mut parts = Vec::with_capacity(changes.len() + 1);
     for (_, change) in changes {
         match change {
+            Change::Joined(_) if planted!("newcomer_hears_the_past") => {}
             Change::Joined(place) => start = *place,
+            Change::Left(_) if planted!("leaver_hears_the_future") => {}
             Change::Left(place) => {
                 parts.push(start..*place);
                 has_left = true;
             }
+            Change::Except(_) if planted!("sender_hears_itself") => {}
             Change::Except(range) => {
                 parts.push(start..range.start);
                 start = range.end;

@@ -9,17 +9,15 @@ use log::{debug, info};
 use super::counters::{Counted, Drop};
 use super::journal::Journal;
 use super::ledger::Entry;
-use super::metrics::{self, Gauges};
 use super::outgoing::{Change, parts_of};
-use super::site::{Answer, Report};
 use super::{
-    CLIENT_READ_BYTES, Client, FIRST_READ_BYTES, LAST_READ_BYTES, Mode, QUIET, READ_FACTOR, Server, Stream,
+    CLIENT_READ_BYTES, Client, FIRST_READ_BYTES, LAST_READ_BYTES, QUIET, READ_FACTOR, Server, Stream,
     TALKING, TURN_COPY_BYTES, TURN_READ_BYTES, printable,
 };
 use crate::chat::{ClientId, RoomId};
 use crate::clock::{Now, Time};
 use crate::connection::{CLOSE_TIMEOUT, Cause, Event, Handed};
-use crate::http::{Refusal, Response};
+use crate::planted::planted;
 use crate::websocket::{Batch, CloseCode, CloseFrame, Encodings};
 
 impl<S: Stream> Server<S> {
@@ -63,7 +61,9 @@ impl<S: Stream> Server<S> {
             }
             if used >= budget || (used > 0 && self.outgoing.is_full()) {
                 client.is_talking = true;
-                self.mark_runnable(id);
+                if !planted!("cut_off_and_forgotten") {
+                    self.mark_runnable(id);
+                }
                 return used;
             }
             // Who is counted is read in small pieces, so that he is not far over his rate before he is held back.
@@ -87,12 +87,16 @@ impl<S: Stream> Server<S> {
                     if self.usages.rate().is_none() {
                         client.adapt(length, cost);
                     }
-                    if length < chunk && !client.is_read_closed {
+                    if length < chunk && (!client.is_read_closed || planted!("end_not_looked_for")) {
                         return used;
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return used,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    if planted!("interrupted_and_forgotten") {
+                        return used;
+                    }
+                }
                 Err(error) => {
                     let event = client.connection.handle_failure(&error);
                     self.handle_event(now, id, event);
@@ -152,34 +156,6 @@ impl<S: Stream> Server<S> {
         }
     }
 
-    /// Answers a request. One without a WebSocket is the last thing that is heard of who makes it.
-    fn answer(&mut self, now: Now, id: ClientId, head: &[u8]) {
-        let (response, with_body) = match self.site.answer(head, matches!(self.mode, Mode::Serving)) {
-            Ok(Answer::Open(response, purpose, compression, slow)) => {
-                let client = &mut self.clients[id.index()];
-                debug!("{} connected: {}", client.address, first_line(head));
-                let response = response.encode(Some(now.wall), true);
-                client.connection.open(now.time, &self.limits.connection, response, compression);
-                client.is_websocket = true;
-                client.slow = slow.unwrap_or(client.slow);
-                let address = client.address;
-                self.websockets += 1;
-                self.counters.opened += 1;
-                self.chat.enter(now, id, address, purpose, &mut |effect| self.outgoing.apply(effect));
-                if let Some(room) = self.chat.room_of(id) {
-                    self.clients[id.index()].account = self.ledger.attach(room);
-                }
-                return;
-            }
-            Ok(Answer::Respond(response, with_body)) => (response, with_body),
-            Ok(Answer::Report(report, with_body)) => (self.report(now, report), with_body),
-            Err(refusal) => return self.refuse(now, id, refusal, head),
-        };
-        let client = &mut self.clients[id.index()];
-        debug!("{} got {}: {}", client.address, response.status(), first_line(head));
-        client.connection.respond(now.time, response.encode(Some(now.wall), with_body), true);
-    }
-
     /// What a connection did without bytes: it ended, failed, or its time was up.
     fn handle_event(&mut self, now: Now, id: ClientId, event: Option<Event<'static>>) {
         match event {
@@ -213,7 +189,8 @@ impl<S: Stream> Server<S> {
             let client = &mut self.clients[id.index()];
             // Who has bytes waiting to be read may have answered in time, and who can be written to may have
             // taken some: a process that was stopped for a while must not hold that against its clients.
-            let may_have_moved = client.is_runnable || client.connection.can_flush();
+            let may_have_moved =
+                client.is_runnable || client.connection.can_flush() && !planted!("expired_before_written");
             if client.connection.deadline() <= now.time && !may_have_moved {
                 let event = client.connection.handle_timeout(now.time, &self.limits.connection);
                 self.handle_event(now, id, event);
@@ -336,7 +313,9 @@ impl<S: Stream> Server<S> {
         if let Some(Event::Closed(cause)) = client.connection.handle_failure(error) {
             client.log_end(now, &mut self.journal, &cause);
             self.counters.note_end(&cause);
-            self.leaving.push(id);
+            if !planted!("leave_not_told") {
+                self.leaving.push(id);
+            }
         }
         self.finished.push(id);
     }
@@ -365,7 +344,9 @@ impl<S: Stream> Server<S> {
             if self.clients[id.index()].connection.is_finished() {
                 self.finished.push(id);
             }
-            self.arm(now, id);
+            if !planted!("stall_not_timed") {
+                self.arm(now, id);
+            }
         }
     }
 
@@ -379,7 +360,9 @@ impl<S: Stream> Server<S> {
                 assert!(client.connection.is_finished(), "a slot is freed after its connection");
                 let lost = u64::from(client.connection.queued_messages());
                 self.ledger.record(client.account, Entry::Unqueued(lost));
-                self.ledger.record(client.account, Entry::Lost(lost));
+                if !planted!("loss_not_counted") {
+                    self.ledger.record(client.account, Entry::Lost(lost));
+                }
                 self.ledger.detach(client.account);
                 self.addresses.leave(client.address);
                 self.websockets -= usize::from(client.is_websocket);
@@ -407,42 +390,6 @@ impl<S: Stream> Server<S> {
         self.ledger.record(account, Entry::Unqueued(messages));
         self.ledger.record(account, Entry::Dropped(messages));
         self.counters.note_dropped(reason, messages);
-    }
-
-    /// Answers a request with a refusal.
-    pub(super) fn refuse(&mut self, now: Now, id: ClientId, refusal: Refusal, what: &[u8]) {
-        self.counters.note_refusal(refusal);
-        let client = &mut self.clients[id.index()];
-        if let Some(withheld) = self.journal.admit(now.time) {
-            note_withheld(withheld);
-            let (status, advice) = (refusal.status(), refusal.advice());
-            info!("{} refused with {status}: {advice}: {}", client.address, first_line(what));
-        }
-        // The answer to HEAD has no body, whatever it says (RFC 9110 §9.3.2).
-        let with_body = !what.trim_ascii_start().starts_with(b"HEAD ");
-        let response = refusal.response().encode(Some(now.wall), with_body);
-        // Who has dribbled for ten seconds gets no more time to hang up (slowloris).
-        let waits_for_end = refusal != Refusal::HandshakeTimeout;
-        client.connection.respond(now.time, response, waits_for_end);
-    }
-
-    /// A report on the server at this moment.
-    fn report(&mut self, now: Now, report: Report) -> Response {
-        match report {
-            Report::Stats => self.stats(now),
-            Report::Metrics => {
-                let gauges = Gauges {
-                    connections: self.clients.len(),
-                    queued_bytes: self
-                        .clients
-                        .iter()
-                        .map(|(_, client)| client.connection.queued_bytes())
-                        .sum(),
-                    buffered_bytes: self.buffered.bytes(),
-                };
-                metrics::report(&self.counters, &self.ledger, gauges, (self.outside.process)())
-            }
-        }
     }
 }
 
@@ -478,13 +425,13 @@ impl<S> Client<S> {
     }
 }
 
-fn note_withheld(lines: u64) {
+pub(super) fn note_withheld(lines: u64) {
     if lines > 0 {
         info!("{lines} lines about clients were left out: there were too many");
     }
 }
 
-fn first_line(head: &[u8]) -> String {
+pub(super) fn first_line(head: &[u8]) -> String {
     let line =
         head.split(|&byte| byte == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
     printable(line.trim_ascii_end())

@@ -8,12 +8,13 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use wsloop::clock::{Now, Time};
+use wsloop::clock::{Clock, Now, Time};
 use wsloop::server::{Acceptor, Limits, Listener, Outside, Server, Site, Slow};
 use wsloop::{connection, websocket};
 
 use crate::network::{Network, SimulatedStream, Weather};
 use crate::random::Random;
+use crate::swarm::Faults;
 
 /// As the command line sets them.
 pub(crate) const LIMITS: Limits = Limits {
@@ -42,24 +43,40 @@ pub(crate) struct Door {
     is_open: bool,
     has_reserve: bool,
     random: Random,
-    /// Descriptors that clients and the reserve may have.
-    pub(crate) files_max: usize,
-    /// Of a hundred attempts to accept so many fail.
-    pub(crate) errors: usize,
+    pub(crate) faults: Faults,
+    /// An attempt to accept has failed for no reason of the clients: what waits may wait a moment.
+    has_failed: bool,
+    /// Not more wait than a turn takes, so that whoever waits after it has no reason to.
+    waits_in_vain: bool,
 }
 
 const EMFILE: i32 = 24;
 /// EINTR, EMFILE, ECONNABORTED, ENOBUFS, ENOMEM, ENETDOWN (accept(2)).
 const ACCEPT_ERRORS: [i32; 6] = [4, EMFILE, 103, 105, 12, 100];
+/// Connections accepted in a turn, as the README has it.
+const ACCEPTS_MAX: usize = 64;
+/// Refused clients that are let in to read why, as the README has it.
+const REFUSED_MAX: usize = 32;
+/// 256 KiB, and what the last client of a turn has more.
+const TURN_READ_BYTES_MAX: usize = 320 * 1024;
+/// An edge may be reported late, but not by so much: in milliseconds.
+const PROMPT_AFTER: u64 = 100;
 /// Turns at one moment: more, and the server runs in circles.
 const TURNS_AT_ONCE_MAX: usize = 10_000;
 
 /// A server on a simulated network.
 pub(crate) struct Driver {
+    limits: Limits,
     pub(crate) server: Server<SimulatedStream>,
     pub(crate) network: Rc<RefCell<Network>>,
     /// Milliseconds since the start.
     pub(crate) time: u64,
+    last_pass: u64,
+    clock: Clock,
+    /// The server's time, which stands still when it does.
+    current: Time,
+    /// In seconds; the time of day is not the clock.
+    pub(crate) wall_offset: i64,
     acceptor: Acceptor,
     pub(crate) door: Door,
     /// The signal came.
@@ -80,14 +97,20 @@ impl Driver {
             is_open: true,
             has_reserve: true,
             random: for_door,
-            files_max: usize::MAX,
-            errors: 0,
+            faults: Faults::default(),
+            has_failed: false,
+            waits_in_vain: false,
         };
         let site = Site::new(vec!["localhost".to_owned()], Vec::new(), true);
         Driver {
+            limits,
             server: Server::new(limits, site, jiff::tz::TimeZone::UTC, Outside::nothing()),
             network,
             time: 0,
+            last_pass: 0,
+            clock: Clock::default(),
+            current: Time::default(),
+            wall_offset: 0,
             acceptor: Acceptor::default(),
             door,
             is_stopping: false,
@@ -110,18 +133,24 @@ impl Driver {
     /// SIGTERM comes.
     pub(crate) fn stop(&mut self) {
         self.is_stopping = true;
+        self.current = self.clock.at(self.time);
         let now = self.now();
         self.server.begin_shutdown(now);
     }
 
     /// Once round the loop, without sleeping. `false`: there was no reason for a turn.
     pub(crate) fn pass(&mut self) -> bool {
+        self.current = self.clock.at(self.time);
         let now = self.now();
-        let events = self.network.borrow_mut().poll();
-        let is_due = self.deadline() <= now.time.as_millis();
+        // Who has slept finds all that has happened meanwhile.
+        let is_prompt = self.time > self.last_pass + PROMPT_AFTER;
+        self.last_pass = self.time;
+        let events = self.network.borrow_mut().poll(is_prompt);
+        let is_due = self.deadline() <= self.time;
         let has_edge = std::mem::take(&mut self.door.has_edge);
         let is_told = !events.is_empty() || has_edge || self.server.has_work();
         if !is_told && !is_due {
+            self.clock.sleep_until(self.wake_at());
             return false;
         }
         if !is_told && self.server.deadline() <= now.time {
@@ -133,13 +162,23 @@ impl Driver {
         for (token, readiness) in events {
             self.server.handle_ready(token, readiness);
         }
+        self.door.waits_in_vain = self.door.backlog.len() < ACCEPTS_MAX;
         if self.door.is_open {
             self.acceptor.accept(now, &mut self.door, &mut self.server);
         }
-        self.network.borrow_mut().turn += 1;
+        self.network.borrow_mut().begin_turn(now.time.as_millis());
         self.server.turn(now);
-        self.door.is_open = self.server.is_accepting();
+        if !self.server.is_accepting() && self.door.is_open {
+            self.door.is_open = false;
+            // The kernel resets those who still wait to be taken.
+            for (link, _) in self.door.backlog.drain(..) {
+                self.network.borrow_mut().turn_down(link);
+            }
+        }
         self.assert_after_turn();
+        if !self.server.has_work() {
+            self.clock.sleep_until(self.wake_at());
+        }
         true
     }
 
@@ -166,15 +205,19 @@ impl Driver {
 
     /// When the loop wants to wake, in milliseconds.
     pub(crate) fn deadline(&self) -> u64 {
+        self.clock.reading_at(self.wake_at())
+    }
+
+    fn wake_at(&self) -> Time {
         let accept_at = match self.door.is_open {
             true => self.acceptor.deadline(self.server.client_count()),
             false => Time::NEVER,
         };
-        self.server.deadline().min(accept_at).as_millis()
+        self.server.deadline().min(accept_at)
     }
 
     pub(crate) fn is_quiet(&self) -> bool {
-        let wants_to_accept = self.door.has_edge || self.deadline() == 0;
+        let wants_to_accept = self.door.has_edge || self.wake_at() == Time::default();
         !wants_to_accept && !self.server.has_work() && self.network.borrow().is_quiet()
     }
 
@@ -183,11 +226,25 @@ impl Driver {
     }
 
     pub(crate) fn now(&self) -> Now {
-        let wall = jiff::Timestamp::from_second(1_795_176_187).expect("in range");
-        Now { time: Time::from_millis(self.time), wall: wall + Duration::from_millis(self.time) }
+        let wall = jiff::Timestamp::from_second(1_795_176_187 + self.wall_offset).expect("in range");
+        Now { time: self.current, wall: wall + Duration::from_millis(self.time) }
     }
 
     fn assert_after_turn(&mut self) {
+        let buffered = self.server.buffered_bytes();
+        assert!(buffered <= self.limits.buffered_bytes_max, "{buffered} bytes wait: that is over the budget");
+        let clients_max = self.limits.clients_max + REFUSED_MAX;
+        assert!(self.server.client_count() <= clients_max, "more clients than are allowed");
+        if self.limits.rate.is_none() {
+            self.network.borrow().assert_no_stall();
+        }
+        let has_waited = self.door.waits_in_vain
+            && !self.door.has_failed
+            && !self.door.backlog.is_empty()
+            && self.door.is_open;
+        assert!(!has_waited, "who waits is served or told, whatever has run out");
+        let read = self.network.borrow().read_in_turn;
+        assert!(read <= TURN_READ_BYTES_MAX, "{read} bytes were read in a turn");
         let held = self.network.borrow().held();
         assert_eq!(self.server.client_count(), held, "a client is a socket, and a socket a client");
         self.turns = match self.turns {
@@ -217,10 +274,11 @@ impl Listener<SimulatedStream> for Door {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let held = self.network.borrow().held() + usize::from(self.has_reserve);
-        if held >= self.files_max {
+        if held >= self.faults.files_max {
             return Err(io::Error::from_raw_os_error(EMFILE));
         }
-        if self.random.below(100) < self.errors {
+        if self.random.chance(self.faults.accept_errors) {
+            self.has_failed = true;
             return Err(io::Error::from_raw_os_error(*self.random.pick(&ACCEPT_ERRORS)));
         }
         let (link, address) = self.backlog.pop_front().expect("not empty");
@@ -237,6 +295,6 @@ impl Listener<SimulatedStream> for Door {
     }
 
     fn keep_reserve(&mut self) {
-        self.has_reserve = self.network.borrow().held() < self.files_max;
+        self.has_reserve = self.network.borrow().held() < self.faults.files_max;
     }
 }

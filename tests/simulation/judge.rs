@@ -66,15 +66,18 @@ impl Judge {
     }
 
     /// Nothing more will come: nothing may be left unfinished.
-    pub(crate) fn assert_whole(&self) {
+    pub(crate) fn assert_whole(&self, client: usize) {
         let length = self.bytes.len();
         assert!(
             length == 0,
-            "{:?}: ends {length} bytes into a frame: {:x?}",
+            "client {client}, {:?}: ends {length} bytes into a frame: {:x?}",
             self.stage,
             &self.bytes[..length.min(16)]
         );
-        assert!(!matches!(self.stage, Stage::Body { .. }), "a response ends inside its body");
+        assert!(
+            !matches!(self.stage, Stage::Body { .. }),
+            "client {client}: a response ends inside its body"
+        );
     }
 
     fn next(&mut self) -> Option<Heard> {

@@ -29,6 +29,9 @@ pub(crate) struct Weather {
     pub(crate) interrupts: bool,
 }
 
+/// The loop may wake a second late, twice.
+const STALL_MAX: u64 = 17_100;
+
 /// All connections, by number.
 #[derive(Debug)]
 pub(crate) struct Network {
@@ -38,7 +41,10 @@ pub(crate) struct Network {
     /// Of all bytes that the server has written, with their connections: the trace of a run.
     pub(crate) hash: u64,
     /// Counts the turns of the server.
-    pub(crate) turn: u64,
+    turn: u64,
+    /// The server's, in milliseconds.
+    time: u64,
+    pub(crate) read_in_turn: usize,
     pub(crate) calls: Calls,
 }
 
@@ -70,11 +76,15 @@ struct Link {
     wants_room: bool,
     /// The same, until an edge was reported: the server must not try before.
     is_blocked: bool,
+    /// Since when it has taken nothing though something waits.
+    full_since: Option<u64>,
     // The connection.
     token: Option<usize>,
     is_reset: bool,
     reset_taken: bool,
     has_vanished: bool,
+    /// Nothing comes through, for a while.
+    is_down: bool,
     /// The server has closed its socket.
     is_dropped: bool,
     // What epoll holds for the next report.
@@ -99,6 +109,8 @@ impl Network {
             weather,
             hash: 0xCBF2_9CE4_8422_2325,
             turn: 0,
+            time: 0,
+            read_in_turn: 0,
             calls: Calls::default(),
         }
     }
@@ -142,6 +154,22 @@ impl Network {
         link.has_vanished = true;
     }
 
+    /// Nothing comes through, in either direction.
+    pub(crate) fn set_down(&mut self, link: usize, is_down: bool) {
+        self.links[link].is_down = is_down;
+    }
+
+    pub(crate) fn is_down(&self, link: usize) -> bool {
+        self.links[link].is_down
+    }
+
+    /// Nobody will ever take this connection.
+    pub(crate) fn turn_down(&mut self, link: usize) {
+        let link = &mut self.links[link];
+        link.is_dropped = true;
+        link.is_reset = true;
+    }
+
     pub(crate) fn set_window(&mut self, link: usize, window: usize) {
         self.links[link].window = window;
     }
@@ -149,6 +177,9 @@ impl Network {
     /// Takes at most so many bytes that the server has sent.
     pub(crate) fn take(&mut self, link: usize, most: usize) -> Taken {
         let link = &mut self.links[link];
+        if link.is_down {
+            return Taken { bytes: Vec::new(), has_ended: false, is_reset: false };
+        }
         let length = most.min(link.sent.len());
         let bytes: Vec<u8> = link.sent.drain(..length).collect();
         let has_ended = link.sent.is_empty() && (link.is_shut || link.is_dropped) && !link.is_reset;
@@ -163,7 +194,7 @@ impl Network {
     /// Whether the client would learn something by taking.
     pub(crate) fn has_news(&self, link: usize) -> bool {
         let link = &self.links[link];
-        !link.sent.is_empty() || link.is_shut || link.is_dropped || link.is_reset
+        !link.is_down && (!link.sent.is_empty() || link.is_shut || link.is_dropped || link.is_reset)
     }
 
     /// Whether the server has closed its socket.
@@ -186,7 +217,7 @@ impl Network {
     /// Moves what is on its way, all or a part.
     pub(crate) fn transfer(&mut self) {
         let Network { links, random, weather, .. } = self;
-        for link in links.iter_mut().filter(|link| !link.has_vanished) {
+        for link in links.iter_mut().filter(|link| !link.has_vanished && !link.is_down) {
             if link.is_dropped {
                 link.meet_closed_socket(random);
                 continue;
@@ -211,13 +242,27 @@ impl Network {
         }
     }
 
+    pub(crate) fn begin_turn(&mut self, time: u64) {
+        self.turn += 1;
+        self.time = time;
+        self.read_in_turn = 0;
+    }
+
+    /// Nobody is kept who takes nothing: ten seconds, and five for his close.
+    pub(crate) fn assert_no_stall(&self) {
+        for (number, link) in self.links.iter().enumerate().filter(|(_, link)| !link.is_dropped) {
+            let stalled = link.full_since.map_or(0, |since| self.time - since);
+            assert!(stalled <= STALL_MAX, "connection {number} has taken nothing for {stalled} ms");
+        }
+    }
+
     /// What the server's poll says, each edge once.
-    pub(crate) fn poll(&mut self) -> Vec<(usize, Readiness)> {
+    pub(crate) fn poll(&mut self, is_prompt: bool) -> Vec<(usize, Readiness)> {
         let Network { links, random, weather, .. } = self;
         let mut events = Vec::new();
         for link in links.iter_mut().filter(|link| !link.is_dropped) {
             let Some(token) = link.token else { continue };
-            if link.has_edge && !(weather.late_edges && random.chance(25)) {
+            if link.has_edge && (is_prompt || !(weather.late_edges && random.chance(25))) {
                 link.has_edge = false;
                 let readiness = link.readiness();
                 link.is_blocked &= !readiness.is_writable;
@@ -235,11 +280,18 @@ impl Network {
         events
     }
 
+    /// Whether bytes are on their way to the server that will arrive.
+    pub(crate) fn is_on_the_way(&self) -> bool {
+        let is_up = |link: &&Link| !link.has_vanished && !link.is_down && !link.is_dropped;
+        self.links.iter().filter(is_up).any(|link| !link.in_flight.is_empty() || link.end_in_flight)
+    }
+
     /// Whether nothing will happen unless somebody does something.
     pub(crate) fn is_quiet(&self) -> bool {
         self.links.iter().all(|link| {
-            let is_on_the_way = !link.has_vanished && (!link.in_flight.is_empty() || link.end_in_flight);
-            let has_room = link.wants_room && link.sent.len() < link.window && !link.has_vanished;
+            let is_up = !link.has_vanished && !link.is_down;
+            let is_on_the_way = is_up && (!link.in_flight.is_empty() || link.end_in_flight);
+            let has_room = is_up && link.wants_room && link.sent.len() < link.window;
             let is_alive = !link.is_dropped && link.token.is_some();
             !is_on_the_way && !(is_alive && (link.has_edge || has_room))
         })
@@ -296,6 +348,7 @@ impl Network {
             *place = byte;
         }
         link.last_read_filled = length == buffer.len();
+        self.read_in_turn += length;
         Ok(length)
     }
 
@@ -323,6 +376,11 @@ impl Network {
         let mut length = wanted.min(link.window.saturating_sub(link.sent.len()));
         if self.weather.short_writes && length > 0 && self.random.chance(25) {
             length = self.random.below(length + 1);
+        }
+        match link.full_since {
+            _ if length == wanted => link.full_since = None,
+            Some(_) if length == 0 => {}
+            _ => link.full_since = Some(self.time),
         }
         if length < wanted {
             link.wants_room = true;

@@ -31,6 +31,11 @@ pub(crate) fn check(clients: &[Client], is_stopped: bool) {
 
 fn check_echo(client: &Client, is_stopped: bool) {
     let number = client.number;
+    if client.skips {
+        let mut sent = client.sent.iter();
+        let is_part = client.heard.iter().all(|heard| sent.any(|sent| sent == heard));
+        return assert!(is_part, "client {number}: more than skipped");
+    }
     assert!(client.sent.starts_with(&client.heard), "client {number}: an echo is not what was sent");
     if client.is_good() && client.is_open && !is_stopped {
         assert_eq!(client.heard.len(), client.sent.len(), "client {number}: echoes are missing");
@@ -56,10 +61,15 @@ impl Place<'_> {
         let mut behind: HashMap<usize, usize> = HashMap::new();
         let mut before: HashMap<usize, usize> = HashMap::new();
         let mut first_hearer = HashMap::new();
-        for member in self.members.iter().filter(|member| member.hears_self()) {
+        for member in
+            self.members.iter().filter(|member| member.hears_self() && !self.misses_silently(member))
+        {
             let mut last = None;
             let mut seen = HashSet::new();
-            for message in &member.heard {
+            for (place, message) in member.heard.iter().enumerate() {
+                if member.gaps.iter().any(|(gap, _)| *gap == place) {
+                    last = None;
+                }
                 let fresh = numbers.len();
                 let number = *numbers.entry(message).or_insert(fresh);
                 first_hearer.entry(number).or_insert(member.number);
@@ -83,8 +93,62 @@ impl Place<'_> {
                 last = Some(number);
             }
         }
-        for member in self.members.iter().filter(|member| !member.hears_self()) {
-            self.check_against_chain(member, &numbers, &behind);
+        for member in self.members {
+            if self.misses_silently(member) {
+                self.check_no_step_back(member, &numbers, &behind);
+            } else if !member.hears_self() {
+                self.check_against_chain(member, &numbers, &behind);
+            }
+            self.check_gaps(member, &numbers, &behind);
+        }
+    }
+
+    /// A topic carries nothing but what its users say: who skips is not told.
+    fn misses_silently(&self, member: &Client) -> bool {
+        member.skips && !self.is_room()
+    }
+
+    /// Each gap is as long as it was said to be: in the chain of the others, so many stand between.
+    fn check_gaps(
+        &self,
+        member: &Client,
+        numbers: &HashMap<&Message, usize>,
+        behind: &HashMap<usize, usize>,
+    ) {
+        for &(place, count) in &member.gaps {
+            let (Some(before), Some(after)) =
+                (place.checked_sub(1).and_then(|place| member.heard.get(place)), member.heard.get(place))
+            else {
+                continue;
+            };
+            let mut number = numbers[before];
+            // Nobody may have heard all of it.
+            let is_known = (0..=count).all(|_| behind.get(&number).map(|next| number = *next).is_some());
+            assert!(
+                !is_known || number == numbers[after],
+                "{}: client {} was told of {count} between {before:?} and {after:?}, which is wrong",
+                self.name,
+                member.number
+            );
+        }
+    }
+
+    /// What is heard of a topic with gaps is still in its order.
+    fn check_no_step_back(
+        &self,
+        member: &Client,
+        numbers: &HashMap<&Message, usize>,
+        behind: &HashMap<usize, usize>,
+    ) {
+        for pair in member.heard.windows(2) {
+            let (Some(&first), Some(&second)) = (numbers.get(&pair[0]), numbers.get(&pair[1])) else {
+                continue;
+            };
+            let mut number = second;
+            while let Some(&next) = behind.get(&number) {
+                assert_ne!(next, first, "{}: client {} heard {pair:?}", self.name, member.number);
+                number = next;
+            }
         }
     }
 
@@ -153,11 +217,17 @@ impl Place<'_> {
         for (author, count) in member.heard.iter().filter_map(|message| speech::author(&message.payload)) {
             assert!(author != member.number || member.hears_self(), "{}: {author} hears himself", self.name);
             let wanted = next.get(&author).copied().unwrap_or(count);
-            assert_eq!(count, wanted, "{}: client {} misses some of {author}", self.name, member.number);
+            let may_miss = self.misses_silently(member) || !member.gaps.is_empty();
+            assert!(
+                count == wanted || may_miss && count > wanted,
+                "{}: client {} misses some of {author}: {count} instead of {wanted}",
+                self.name,
+                member.number
+            );
             first.entry(author).or_insert(count);
             next.insert(author, count + 1);
         }
-        let stays = member.ending == Ending::Stay && member.is_good();
+        let stays = member.ending == Ending::Stay && member.is_good() && !member.skips;
         if !stays || !member.is_open || self.is_stopped {
             return;
         }
@@ -182,7 +252,7 @@ impl Place<'_> {
     /// In a room of lines: the newcomer's first message is his own welcome, and who stays hears of
     /// each later join and of its end, once.
     fn check_presence(&self, member: &Client) {
-        if !self.is_room() || !member.is_open {
+        if !self.is_room() || !member.is_open || !member.gaps.is_empty() {
             return;
         }
         let lines: Vec<String> = member
@@ -221,7 +291,8 @@ impl Place<'_> {
     /// Whoever is there until the end has heard the same last message.
     fn check_last(&self) {
         let mut lasts = self.members.iter().filter(|member| {
-            let stays = member.ending == Ending::Stay && member.is_good() && member.hears_self();
+            let stays =
+                member.ending == Ending::Stay && member.is_good() && member.hears_self() && !member.skips;
             // Who came to a topic after the last message has heard nothing.
             stays && !member.heard.is_empty() && !self.is_stopped
         });

@@ -134,3 +134,15 @@ pub(crate) fn author(payload: &[u8]) -> Option<(usize, usize)> {
     let (client, count) = std::str::from_utf8(&said[..end]).ok()?.strip_prefix('c')?.split_once('m')?;
     Some((client.parse().ok()?, count.parse().ok()?))
 }
+
+/// The number in a line of the server's that says how many messages were skipped.
+pub(crate) fn skipped(message: &Message) -> Option<usize> {
+    if author(&message.payload).is_some() {
+        return None;
+    }
+    let line =
+        std::str::from_utf8(&message.payload).ok()?.strip_suffix(" skipped, since you read too slowly")?;
+    let (count, rest) = line.get(9..)?.split_once(' ')?;
+    assert!(["message was", "messages were"].contains(&rest), "{line:?}");
+    count.parse().ok()
+}

@@ -1,0 +1,77 @@
+//! Requests and their answers: a WebSocket, a page, a report, or a refusal.
+
+use log::{debug, info};
+
+use super::metrics::{self, Gauges};
+use super::phases::{first_line, note_withheld};
+use super::site::{Answer, Report};
+use super::{Mode, Server, Stream};
+use crate::chat::ClientId;
+use crate::clock::Now;
+use crate::http::{Refusal, Response};
+
+impl<S: Stream> Server<S> {
+    /// Answers a request. One without a WebSocket is the last thing that is heard of who makes it.
+    pub(super) fn answer(&mut self, now: Now, id: ClientId, head: &[u8]) {
+        let (response, with_body) = match self.site.answer(head, matches!(self.mode, Mode::Serving)) {
+            Ok(Answer::Open(response, purpose, compression, slow)) => {
+                let client = &mut self.clients[id.index()];
+                debug!("{} connected: {}", client.address, first_line(head));
+                let response = response.encode(Some(now.wall), true);
+                client.connection.open(now.time, &self.limits.connection, response, compression);
+                client.is_websocket = true;
+                client.slow = slow.unwrap_or(client.slow);
+                let address = client.address;
+                self.websockets += 1;
+                self.counters.opened += 1;
+                self.chat.enter(now, id, address, purpose, &mut |effect| self.outgoing.apply(effect));
+                if let Some(room) = self.chat.room_of(id) {
+                    self.clients[id.index()].account = self.ledger.attach(room);
+                }
+                return;
+            }
+            Ok(Answer::Respond(response, with_body)) => (response, with_body),
+            Ok(Answer::Report(report, with_body)) => (self.report(now, report), with_body),
+            Err(refusal) => return self.refuse(now, id, refusal, head),
+        };
+        let client = &mut self.clients[id.index()];
+        debug!("{} got {}: {}", client.address, response.status(), first_line(head));
+        client.connection.respond(now.time, response.encode(Some(now.wall), with_body), true);
+    }
+
+    /// Answers a request with a refusal.
+    pub(super) fn refuse(&mut self, now: Now, id: ClientId, refusal: Refusal, what: &[u8]) {
+        self.counters.note_refusal(refusal);
+        let client = &mut self.clients[id.index()];
+        if let Some(withheld) = self.journal.admit(now.time) {
+            note_withheld(withheld);
+            let (status, advice) = (refusal.status(), refusal.advice());
+            info!("{} refused with {status}: {advice}: {}", client.address, first_line(what));
+        }
+        // The answer to HEAD has no body, whatever it says (RFC 9110 §9.3.2).
+        let with_body = !what.trim_ascii_start().starts_with(b"HEAD ");
+        let response = refusal.response().encode(Some(now.wall), with_body);
+        // Who has dribbled for ten seconds gets no more time to hang up (slowloris).
+        let waits_for_end = refusal != Refusal::HandshakeTimeout;
+        client.connection.respond(now.time, response, waits_for_end);
+    }
+
+    /// A report on the server at this moment.
+    fn report(&mut self, now: Now, report: Report) -> Response {
+        match report {
+            Report::Stats => self.stats(now),
+            Report::Metrics => {
+                let gauges = Gauges {
+                    connections: self.clients.len(),
+                    queued_bytes: self
+                        .clients
+                        .iter()
+                        .map(|(_, client)| client.connection.queued_bytes())
+                        .sum(),
+                    buffered_bytes: self.buffered.bytes(),
+                };
+                metrics::report(&self.counters, &self.ledger, gauges, (self.outside.process)())
+            }
+        }
+    }
+}
