@@ -48,6 +48,7 @@ impl<S> Server<S> {
             "version": VERSION,
             "state": if matches!(self.mode, Mode::Serving) { "serving" } else { "draining" },
             "clients": self.clients.len(),
+            "connections_accepted": counters.accepted,
             "websockets": self.websockets,
             "rooms": rooms.len(),
             "deliveries": deliveries(self.ledger.whole()),

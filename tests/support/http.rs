@@ -1,5 +1,7 @@
 //! Requests as text and their responses, one exchange a connection.
 
+use std::net::SocketAddr;
+
 use super::raw::RawClient;
 use super::server::Wsloop;
 
@@ -29,10 +31,15 @@ impl Request {
 
     /// A WebSocket upgrade that must succeed where `path` takes one.
     pub fn upgrade(server: &Wsloop, path: &str) -> Request {
+        Request::upgrade_at(server.address(), path)
+    }
+
+    /// The same at another address that leads to the server.
+    pub fn upgrade_at(address: SocketAddr, path: &str) -> Request {
         Request {
             line: format!("GET {path} HTTP/1.1"),
             headers: vec![
-                ("Host".into(), server.address().to_string()),
+                ("Host".into(), address.to_string()),
                 ("Upgrade".into(), "websocket".into()),
                 ("Connection".into(), "Upgrade".into()),
                 ("Sec-WebSocket-Key".into(), SAMPLE_KEY.into()),

@@ -97,8 +97,12 @@ pub struct RawClient {
 impl RawClient {
     /// Connects and sends nothing yet.
     pub fn connect(server: &Wsloop) -> RawClient {
-        let stream =
-            TcpStream::connect_timeout(&server.address(), PATIENCE).expect("the server takes the connection");
+        RawClient::connect_at(server.address())
+    }
+
+    /// Connects to another address that leads to the server.
+    pub fn connect_at(address: SocketAddr) -> RawClient {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE).expect("the server takes the connection");
         // Without it the kernel would gather the bytes that a test sends one by one.
         stream.set_nodelay(true).expect("a TCP socket takes it");
         RawClient { stream, received: Vec::new(), ended: false }
@@ -106,8 +110,13 @@ impl RawClient {
 
     /// Connects and upgrades on `path`.
     pub fn upgrade(server: &Wsloop, path: &str) -> RawClient {
-        let mut client = RawClient::connect(server);
-        client.send(&Request::upgrade(server, path).bytes());
+        RawClient::upgrade_at(server.address(), path)
+    }
+
+    /// The same at another address that leads to the server.
+    pub fn upgrade_at(address: SocketAddr, path: &str) -> RawClient {
+        let mut client = RawClient::connect_at(address);
+        client.send(&Request::upgrade_at(address, path).bytes());
         client.expect_upgraded();
         client
     }
@@ -269,6 +278,15 @@ impl RawClient {
         assert_eq!(got, code, "close code, with the reason {reason:?}");
         // The peer may have closed its side after a violation.
         let _ = self.try_send(&frame(CLOSE, &got.to_be_bytes()));
+        self.expect_end();
+        reason
+    }
+
+    /// Closes with 1000, and expects the answer and the end.
+    pub fn expect_close_of_ours(&mut self) -> String {
+        self.send(&close(1000, ""));
+        let (code, reason) = self.read_frame().close();
+        assert_eq!(code, 1000, "the answer to our close: {reason:?}");
         self.expect_end();
         reason
     }
