@@ -60,6 +60,10 @@ struct Options {
     #[arg(long, env = "WSLOOP_SEND_BUFFER", value_name = "SIZE", default_value = "256K", value_parser = parse_send_buffer)]
     send_buffer: usize,
 
+    /// Messages that a room remembers, for newcomers who ask and for those who come back; 256 KiB at most
+    #[arg(long, env = "WSLOOP_HISTORY", value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(..=10_000))]
+    history: u32,
+
     /// Compress no messages, whatever clients offer
     #[arg(long, env = "WSLOOP_NO_COMPRESSION", value_parser = clap::builder::FalseyValueParser::new())]
     no_compression: bool,
@@ -196,6 +200,7 @@ impl Config {
                 address_clients_max: options.max_per_ip,
                 rate: options.rate,
                 compress_bytes_min: options.min_compress,
+                history_messages_max: usize::try_from(options.history).unwrap_or(usize::MAX),
                 slow: options.slow,
                 buffered_bytes_max,
                 drain_timeout: options.drain_timeout,

@@ -130,7 +130,12 @@ impl EventLoop {
         info!("up to {} clients (--max-clients)", limits.clients_max);
         let zone = jiff::tz::TimeZone::system();
         let started = Instant::now();
-        let outside = Outside { stopwatch: Box::new(move || started.elapsed()), process: process::facts };
+        // Two servers do not start in the same nanosecond with the same process number.
+        let nanoseconds = jiff::Timestamp::now().as_nanosecond().to_le_bytes();
+        let seed = u64::from_le_bytes(*nanoseconds.first_chunk().expect("sixteen bytes"))
+            ^ u64::from(std::process::id()) << 40;
+        let stopwatch = Box::new(move || started.elapsed());
+        let outside = Outside { stopwatch, process: process::facts, seed };
         Ok(EventLoop {
             poll,
             events: Events::with_capacity(limits.clients_max.saturating_add(8).min(EVENTS_MAX)),

@@ -73,15 +73,16 @@ const CRATES: &[(&str, &[&str])] = &[
     ("procfs", &["process"]),
     ("prometheus_client", &["server/metrics.rs"]),
     ("hdrhistogram", &["server/times.rs"]),
-    ("serde_json", &["server/stats.rs"]),
+    ("serde", &["chat/json.rs"]),
+    ("serde_json", &["server/stats.rs", "chat/json.rs"]),
     ("slab", &["server", "chat"]),
     ("simdutf8", &["websocket"]),
     ("flate2", &["websocket/deflate.rs"]),
-    ("base64", &["websocket/handshake.rs"]),
+    ("base64", &["websocket/handshake.rs", "chat/json.rs"]),
     ("sha1", &["websocket/handshake.rs", "server/site.rs"]),
     ("percent_encoding", &["server/site.rs"]),
     ("form_urlencoded", &["server/site.rs"]),
-    ("unicode_normalization", &["server/site.rs"]),
+    ("unicode_normalization", &["server/site.rs", "chat/person.rs"]),
 ];
 
 const FILE_LINES_MAX: usize = 500;

@@ -10,6 +10,8 @@ mod crowd;
 mod descriptors;
 #[path = "server/drain.rs"]
 mod drain;
+#[path = "server/json.rs"]
+mod json;
 #[path = "server/messages.rs"]
 mod messages;
 #[path = "server/pages.rs"]

@@ -24,6 +24,8 @@ mod order;
 mod parity;
 #[path = "simulation/random.rs"]
 mod random;
+#[path = "simulation/resume.rs"]
+mod resume;
 #[path = "simulation/speech.rs"]
 mod speech;
 mod support;

@@ -1,31 +1,11 @@
 //! The text lines of a chat room, byte for byte.
 
-use std::net::SocketAddr;
-
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-/// What a member is called in the lines of a room.
-#[derive(Debug)]
-pub(super) struct Voice {
-    /// Before `say:`, `('IP', PORT)` or the name given.
-    pub(super) who: Box<str>,
-    /// In `Welcome` and `Logout`: the IP or the name given.
-    pub(super) name: Box<str>,
-}
+use super::person::Voice;
 
 impl Voice {
-    pub(super) fn new(address: SocketAddr, name: Option<String>) -> Voice {
-        // A dual-stack listener shows IPv4 peers as `::ffff:a.b.c.d`; people know them without.
-        let ip = address.ip().to_canonical();
-        match name {
-            Some(name) => Voice { who: name.as_str().into(), name: name.into() },
-            None => {
-                Voice { who: format!("('{ip}', {})", address.port()).into(), name: ip.to_string().into() }
-            }
-        }
-    }
-
     /// `Welcome NAME !`
     pub(super) fn welcome(&self) -> [&[u8]; 3] {
         [b"Welcome ", self.name.as_bytes(), b" !"]
@@ -91,6 +71,7 @@ impl LocalTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chat::person::PersonId;
 
     fn text(parts: &[&[u8]]) -> String {
         String::from_utf8(parts.concat()).expect("lines are UTF-8")
@@ -103,7 +84,7 @@ mod tests {
             ("[::1]:9", "('::1', 9)", "::1"),
             ("[::ffff:10.0.0.7]:4242", "('10.0.0.7', 4242)", "10.0.0.7"),
         ] {
-            let voice = Voice::new(address.parse().expect("an address"), None);
+            let voice = Voice::new(PersonId(1), address.parse().expect("an address"), None, None);
             assert_eq!(text(&voice.welcome()), format!("Welcome {name} !"));
             assert_eq!(text(&voice.say(b"12:00:01", "你好".as_bytes())), format!("12:00:01 {who} say: 你好"));
             assert_eq!(text(&voice.logout(b"12:00:02")), format!("12:00:02 {who} say: {name} Logout"));
@@ -112,7 +93,8 @@ mod tests {
 
     #[test]
     fn a_name_stands_for_both() {
-        let voice = Voice::new("10.0.0.7:4242".parse().expect("an address"), Some("alice".to_owned()));
+        let voice =
+            Voice::new(PersonId(1), "10.0.0.7:4242".parse().expect("an address"), Some("alice"), None);
         assert_eq!(text(&voice.welcome()), "Welcome alice !");
         assert_eq!(text(&voice.say(b"12:00:01", b"hi")), "12:00:01 alice say: hi");
         assert_eq!(text(&voice.logout(b"12:00:02")), "12:00:02 alice say: alice Logout");

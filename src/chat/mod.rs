@@ -1,8 +1,12 @@
 //! What messages mean: rooms, topics, echo. Clients and messages in, [`Effect`]s out; no sockets,
 //! no frames.
 
+mod history;
+mod json;
 mod line;
+mod person;
 mod room;
+mod speech;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -13,13 +17,22 @@ use slab::Slab;
 
 use crate::clock::{Now, Time};
 use crate::planted::planted;
-use crate::websocket::{CloseCode, CloseFrame, Kind};
-use line::{LocalTime, Voice};
+use crate::websocket::{CloseFrame, Kind};
+use json::Event;
+use line::LocalTime;
+pub use person::{NAME_CHARACTERS_MAX, name_of};
+use person::{Persons, Voice};
 use room::Room;
 
 /// In a room with more members, a line for each join and leave would be most of the traffic: a
 /// thousand joins told to a thousand members are a million lines. They are counted instead.
 pub const MEMBERS_TOLD_SINGLY_MAX: usize = 100;
+/// A room in which nobody is keeps its history for so long.
+const EMPTY_ROOM_KEPT: Duration = Duration::from_secs(600);
+/// So many of them, at most.
+const EMPTY_ROOMS_MAX: usize = 1_000;
+/// Bytes of all histories together; over it, those go first that nobody has added to for longest.
+const HISTORIES_BYTES_MAX: usize = 64 << 20;
 /// Counts are told at most so often.
 pub const COUNTS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -58,20 +71,45 @@ pub enum Place {
     Topic(String),
 }
 
+/// How a member of a room is spoken to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// Lines of text; in a topic the messages themselves.
+    #[default]
+    Plain,
+    /// JSON objects, subprotocol `wsloop.json`; rooms only.
+    Json,
+}
+
+impl Form {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Form; 2] = [Form::Plain, Form::Json];
+}
+
 /// What a client connected for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Every message back to its sender.
     Echo,
     /// To be at a place.
-    Attend {
-        /// Where.
-        place: Place,
-        /// The name to be called by; rooms only.
-        name: Option<String>,
-        /// Whether to hear one's own messages.
-        hears_self: bool,
-    },
+    Attend(Attendance),
+}
+
+/// How a client wants to be at a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attendance {
+    /// Where.
+    pub place: Place,
+    /// How it is spoken to.
+    pub form: Form,
+    /// Whether to hear one's own messages; in a room always.
+    pub hears_self: bool,
+    /// The name to be called by; rooms only.
+    pub name: Option<String>,
+    /// What several connections present that are one person; rooms only.
+    pub key: Option<String>,
+    /// The last message that was heard before, and its room's epoch; JSON only.
+    pub since: Option<(u64, String)>,
 }
 
 /// What shall happen.
@@ -81,6 +119,8 @@ pub enum Effect<'a> {
     Join {
         /// What is heard.
         room: RoomId,
+        /// In which form.
+        form: Form,
         /// By whom.
         client: ClientId,
     },
@@ -88,13 +128,17 @@ pub enum Effect<'a> {
     Leave {
         /// What was heard.
         room: RoomId,
+        /// In which form.
+        form: Form,
         /// By whom.
         client: ClientId,
     },
-    /// A message for all members of a room.
+    /// A message for all members of a room who hear one form.
     Publish {
         /// Where it is heard.
         room: RoomId,
+        /// By whom.
+        form: Form,
         /// The members that it is for, with the one who does not hear it.
         audience: usize,
         /// Who does not hear it.
@@ -103,6 +147,8 @@ pub enum Effect<'a> {
         kind: Kind,
         /// The message; the parts are joined.
         parts: &'a [&'a [u8]],
+        /// Its number among those that the room accepted; zero where that does not matter.
+        seq: u64,
     },
     /// A message for one client.
     Send {
@@ -129,11 +175,19 @@ pub struct Chat {
     places: HashMap<Place, RoomId>,
     /// By client.
     seats: Vec<Seat>,
+    persons: Persons,
     /// Rooms whose last member left in this turn.
     emptied: Vec<RoomId>,
+    /// Rooms that are kept for their history, the first to be forgotten first; some are in use again.
+    kept: VecDeque<(Time, RoomId)>,
     /// Rooms with counts to tell, the earliest first.
     counts_due: VecDeque<(Time, RoomId)>,
     time: LocalTime,
+    /// Messages that a room remembers.
+    history_max: usize,
+    history_bytes: usize,
+    /// Of rooms; the next one differs.
+    epoch: u64,
 }
 
 /// Where a client sits.
@@ -141,19 +195,25 @@ pub struct Chat {
 enum Seat {
     Nowhere,
     Echo,
-    Member { room: RoomId, index: u32, hears_self: bool },
+    Member { room: RoomId, form: Form, hears_self: bool, index: u32 },
 }
 
 impl Chat {
-    /// No rooms yet; lines will bear the local time of this zone.
-    pub fn new(zone: TimeZone) -> Chat {
+    /// No rooms yet; lines will bear the local time of this zone, and each room remembers so many messages.
+    /// `seed` makes the epochs of this server differ from those of others, and of its own before a restart.
+    pub fn new(zone: TimeZone, history_max: usize, seed: u64) -> Chat {
         Chat {
             rooms: Slab::new(),
             places: HashMap::new(),
             seats: Vec::new(),
+            persons: Persons::default(),
             emptied: Vec::new(),
+            kept: VecDeque::new(),
             counts_due: VecDeque::new(),
             time: LocalTime::new(zone),
+            history_max,
+            history_bytes: 0,
+            epoch: seed,
         }
     }
 
@@ -170,51 +230,58 @@ impl Chat {
             self.seats.resize(client.index() + 1, Seat::Nowhere);
         }
         assert!(matches!(self.seats[client.index()], Seat::Nowhere), "a client enters once");
-        self.seats[client.index()] = match purpose {
-            Purpose::Echo => Seat::Echo,
-            Purpose::Attend { place, name, hears_self } => {
-                let voice = matches!(place, Place::Room(_)).then(|| Voice::new(address, name));
-                let room = self.room_at(place);
-                let index = self.rooms[room.index()].add(client, voice);
-                let index = u32::try_from(index).expect("members are clients");
-                effect(Effect::Join { room, client });
-                Seat::Member { room, index, hears_self }
-            }
-        };
-        self.welcome(now, client, effect);
+        match purpose {
+            Purpose::Echo => self.seats[client.index()] = Seat::Echo,
+            Purpose::Attend(attendance) => self.attend(now, client, address, attendance, effect),
+        }
     }
 
-    /// A client has said something.
-    pub fn handle_message(
+    fn attend(
         &mut self,
         now: Now,
         client: ClientId,
-        kind: Kind,
-        payload: &[u8],
+        address: SocketAddr,
+        attendance: Attendance,
         effect: &mut impl FnMut(Effect<'_>),
     ) {
-        let (room, index, hears_self) = match self.seat(client) {
-            Seat::Nowhere => return,
-            Seat::Echo => return effect(Effect::Send { client, kind, parts: &[payload] }),
-            Seat::Member { room, index, hears_self } => (room, index as usize, hears_self),
-        };
-        let except = (!hears_self).then_some(client);
-        let audience = self.rooms[room.index()].members().len();
-        match (self.rooms[room.index()].voice(index), kind) {
-            (None, _) | (Some(_), Kind::Binary) => {
-                effect(Effect::Publish { room, audience, except, kind, parts: &[payload] });
-            }
-            (Some(voice), Kind::Text) => match line::text_of(payload) {
-                // An empty message keeps a connection alive; it says nothing.
-                b"" => {}
-                b"quit" => self.quit(now, client, effect),
-                text => {
-                    let time = self.time.at(now.wall);
-                    let parts = &voice.say(time, text);
-                    effect(Effect::Publish { room, audience, except, kind, parts });
-                }
-            },
+        let Attendance { place, form, hears_self, name, key, since } = attendance;
+        let is_room = matches!(place, Place::Room(_));
+        let id = self.room_at(place);
+        let voice = is_room.then(|| self.voice_for(now, id, address, form, name.as_deref(), key.as_deref()));
+        let room = &mut self.rooms[id.index()];
+        let is_new = voice.as_ref().is_some_and(|voice| room.voice_of(voice.id).is_none());
+        if let Some(voice) =
+            voice.as_ref().filter(|_| is_new && room.person_count() < MEMBERS_TOLD_SINGLY_MAX)
+        {
+            // To those who are here already; a line comes behind, since a newcomer hears his own.
+            let count = room.person_count() + 1;
+            tell_json(room, id, 0, || Event::Join { person: voice.into(), count }.encode(), effect);
         }
+        let (index, _) = room.add(form, client, voice);
+        effect(Effect::Join { room: id, form, client });
+        let index = u32::try_from(index).expect("members are clients");
+        self.seats[client.index()] = Seat::Member { room: id, form, hears_self, index };
+        self.welcome(now, client, is_new, since.as_ref(), effect);
+    }
+
+    /// What a newcomer is called: as it wishes, if nobody else is called that.
+    fn voice_for(
+        &mut self,
+        now: Now,
+        room: RoomId,
+        address: SocketAddr,
+        form: Form,
+        name: Option<&str>,
+        key: Option<&str>,
+    ) -> Voice {
+        let (id, key) = self.persons.arrive(now.time, key);
+        let room = &mut self.rooms[room.index()];
+        if let Some(known) = room.voice_of(id) {
+            return known.clone();
+        }
+        let guest = (form == Form::Json).then(|| format!("guest{}", id.0));
+        let name = name.map(str::to_owned).or(guest).map(|name| room.names.take(&name));
+        Voice::new(id, address, name.as_deref(), key)
     }
 
     /// Clients have gone, for whatever reason: those who stay are told. Of the ones who go
@@ -222,33 +289,17 @@ impl Chat {
     pub fn leave(&mut self, now: Now, clients: &[ClientId], effect: &mut impl FnMut(Effect<'_>)) {
         let mut gone = Vec::new();
         for &client in clients {
-            if let Some((room, voice)) = self.unseat(client) {
-                effect(Effect::Leave { room, client });
+            if let Some((room, form, voice)) = self.unseat(now, client) {
+                effect(Effect::Leave { room, form, client });
                 gone.extend(voice.map(|voice| (room, voice)));
             }
         }
         for (room, voice) in gone {
-            let here = self.rooms[room.index()].members().len();
-            if here == 0 {
-                continue;
-            }
-            if here >= MEMBERS_TOLD_SINGLY_MAX {
-                self.count(now, room, 0, 1);
-            } else {
-                let parts = &voice.logout(self.time.at(now.wall));
-                effect(Effect::Publish { room, audience: here, except: None, kind: Kind::Text, parts });
-            }
+            self.tell_leave(now, room, &voice, effect);
         }
     }
 
-    /// What a client is told that did not get so many messages. Nothing where bytes pass unchanged.
-    pub fn skipped_line(&mut self, now: Now, client: ClientId, messages: u32) -> Option<String> {
-        let Seat::Member { room, index, .. } = self.seat(client) else { return None };
-        self.rooms[room.index()].voice(index as usize)?;
-        Some(line::skipped(self.time.at(now.wall), messages))
-    }
-
-    /// Tells the counts that are due.
+    /// Tells the counts that are due, and forgets what was kept for long enough.
     pub fn handle_timeout(&mut self, now: Now, effect: &mut impl FnMut(Effect<'_>)) {
         while let Some(&(due, id)) = self.counts_due.front().filter(|(due, _)| *due <= now.time) {
             self.counts_due.pop_front();
@@ -259,37 +310,80 @@ impl Chat {
             };
             room.counts_due = None;
             let (joined, left) = (std::mem::take(&mut room.joined), std::mem::take(&mut room.left));
-            let audience = room.members().len();
-            if audience > 0 {
-                let line = line::counts(self.time.at(now.wall), joined, left, audience);
-                let parts: &[&[u8]] = &[line.as_bytes()];
-                effect(Effect::Publish { room: id, audience, except: None, kind: Kind::Text, parts });
-            }
+            let room = &self.rooms[id.index()];
+            let count = room.person_count();
+            let line = line::counts(self.time.at(now.wall), joined, left, room.member_count());
+            tell_plain(room, id, Kind::Text, &[line.as_bytes()], effect);
+            tell_json(room, id, 0, || Event::Presence { count, joined, left }.encode(), effect);
         }
     }
 
-    /// When [`Chat::handle_timeout`] wants to be called.
+    /// When [`Chat::handle_timeout`] and [`Chat::forget_rooms`] want to be called.
     pub fn deadline(&self) -> Time {
-        self.counts_due.front().map_or(Time::NEVER, |(due, _)| *due)
+        let counts = self.counts_due.front().map_or(Time::NEVER, |(due, _)| *due);
+        let kept = self.kept.front().map_or(Time::NEVER, |(due, _)| *due);
+        counts.min(kept)
     }
 
-    /// Forgets rooms without members. Called when the turn's messages are delivered, so that a
-    /// room's slot does not change owner before.
-    pub fn forget_empty_rooms(&mut self, forgotten: &mut impl FnMut(RoomId)) {
-        for id in self.emptied.drain(..) {
-            let is_empty = self.rooms.get(id.index()).is_some_and(|room| room.members().is_empty())
-                && !planted!("rooms_pile_up");
-            if is_empty {
-                let room = self.rooms.remove(id.index());
-                self.places.remove(room.place());
-                forgotten(id);
+    /// Forgets rooms without members, those with a history later. Called when the turn's messages are
+    /// delivered, so that a room's slot does not change owner before.
+    pub fn forget_rooms(&mut self, now: Now, forgotten: &mut impl FnMut(RoomId)) {
+        for id in std::mem::take(&mut self.emptied) {
+            let Some(room) = self.rooms.get_mut(id.index()).filter(|room| room.member_count() == 0) else {
+                continue;
+            };
+            if planted!("rooms_pile_up") {
+                continue;
             }
+            if room.history.is_empty() {
+                self.forget(id, forgotten);
+            } else if room.empty_since.is_none() {
+                room.empty_since = Some(now.time);
+                self.kept.push_back((now.time + EMPTY_ROOM_KEPT, id));
+            }
+        }
+        while let Some(&(due, id)) = self.kept.front() {
+            let is_over = due <= now.time || self.kept.len() > EMPTY_ROOMS_MAX;
+            let since = self.rooms.get(id.index()).and_then(|room| room.empty_since);
+            let is_meant = since.is_some_and(|since| since + EMPTY_ROOM_KEPT == due);
+            if is_meant && !is_over {
+                break;
+            }
+            self.kept.pop_front();
+            if is_meant {
+                self.forget(id, forgotten);
+            }
+        }
+        self.limit_histories();
+    }
+
+    fn forget(&mut self, id: RoomId, forgotten: &mut impl FnMut(RoomId)) {
+        let room = self.rooms.remove(id.index());
+        self.history_bytes -= room.history.bytes();
+        self.places.remove(room.place());
+        forgotten(id);
+    }
+
+    /// All histories together have a limit: the longest silent lose theirs, down to three quarters of it.
+    fn limit_histories(&mut self) {
+        if self.history_bytes <= HISTORIES_BYTES_MAX {
+            return;
+        }
+        let mut rooms: Vec<_> =
+            self.rooms.iter_mut().filter_map(|(_, room)| Some((room.history.last()?, room))).collect();
+        rooms.sort_by_key(|(last, _)| *last);
+        for (_, room) in rooms {
+            if self.history_bytes <= HISTORIES_BYTES_MAX / 4 * 3 {
+                return;
+            }
+            self.history_bytes -= room.history.bytes();
+            room.history.clear();
         }
     }
 
-    /// Who hears what is published in a room.
-    pub fn members(&self, room: RoomId) -> &[ClientId] {
-        self.rooms.get(room.index()).map_or(&[], Room::members)
+    /// Who hears one form of what is published in a room.
+    pub fn members(&self, room: RoomId, form: Form) -> &[ClientId] {
+        self.rooms.get(room.index()).map_or(&[], |room| room.members(form))
     }
 
     /// Where a client is a member.
@@ -300,13 +394,20 @@ impl Chat {
         }
     }
 
-    /// All rooms and topics, and how many are there.
+    /// All rooms and topics with members, and how many are there.
     pub fn rooms(&self) -> impl Iterator<Item = (RoomId, &Place, usize)> {
-        self.rooms.iter().map(|(index, room)| (RoomId::new(index), room.place(), room.members().len()))
+        let all = self.rooms.iter();
+        all.map(|(index, room)| (RoomId::new(index), room.place(), room.member_count()))
+            .filter(|(_, _, members)| *members > 0)
     }
 
-    /// Rooms and topics that exist.
+    /// Rooms and topics with members.
     pub fn room_count(&self) -> usize {
+        self.rooms().count()
+    }
+
+    /// The same, with those that are kept for their history.
+    pub fn kept_room_count(&self) -> usize {
         self.rooms.len()
     }
 
@@ -318,51 +419,24 @@ impl Chat {
         if let Some(&room) = self.places.get(&place) {
             return room;
         }
-        let room = RoomId::new(self.rooms.insert(Room::new(place.clone())));
+        // Odd, so that all values come before one comes again.
+        self.epoch = self.epoch.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let room = RoomId::new(self.rooms.insert(Room::new(place.clone(), self.epoch)));
         self.places.insert(place, room);
         room
     }
 
-    /// Announces a newcomer to the room, or to himself alone where the others get counts.
-    fn welcome(&mut self, now: Now, client: ClientId, effect: &mut impl FnMut(Effect<'_>)) {
-        let Seat::Member { room: id, index, .. } = self.seat(client) else { return };
-        let room = &self.rooms[id.index()];
-        let Some(voice) = room.voice(index as usize) else { return };
-        let audience = room.members().len();
-        let parts = &voice.welcome();
-        if audience > MEMBERS_TOLD_SINGLY_MAX {
-            effect(Effect::Send { client, kind: Kind::Text, parts });
-            self.count(now, id, 1, 0);
-        } else {
-            effect(Effect::Publish { room: id, audience, except: None, kind: Kind::Text, parts });
-        }
-    }
-
-    /// The leaver hears his own leave, then the connection is closed.
-    fn quit(&mut self, now: Now, client: ClientId, effect: &mut impl FnMut(Effect<'_>)) {
-        let Some((id, Some(voice))) = self.unseat(client) else { return };
-        let parts = &voice.logout(self.time.at(now.wall));
-        let stay = self.rooms[id.index()].members().len();
-        if stay >= MEMBERS_TOLD_SINGLY_MAX {
-            effect(Effect::Send { client, kind: Kind::Text, parts });
-            effect(Effect::Leave { room: id, client });
-            self.count(now, id, 0, 1);
-        } else {
-            let audience = stay + 1;
-            effect(Effect::Publish { room: id, audience, except: None, kind: Kind::Text, parts });
-            effect(Effect::Leave { room: id, client });
-        }
-        effect(Effect::Close { client, frame: CloseFrame::new(CloseCode::NORMAL, "") });
-    }
-
-    fn unseat(&mut self, client: ClientId) -> Option<(RoomId, Option<Voice>)> {
+    fn unseat(&mut self, now: Now, client: ClientId) -> Option<(RoomId, Form, Option<Voice>)> {
         let seat = self.seats.get_mut(client.index())?;
-        let Seat::Member { room: id, index, .. } = std::mem::replace(seat, Seat::Nowhere) else {
+        let Seat::Member { room: id, form, index, .. } = std::mem::replace(seat, Seat::Nowhere) else {
             return None;
         };
         let room = &mut self.rooms[id.index()];
-        let (voice, moved) = room.remove(index as usize);
-        if room.members().is_empty() {
+        let (voice, moved, has_gone) = room.remove(form, index as usize);
+        if let Some(voice) = &voice {
+            self.persons.leave(now.time, client, voice.key.as_ref());
+        }
+        if room.member_count() == 0 {
             self.emptied.push(id);
         }
         if let Some(moved) = moved.filter(|_| !planted!("seat_not_updated")) {
@@ -371,7 +445,7 @@ impl Chat {
                 Seat::Nowhere | Seat::Echo => unreachable!("members have seats"),
             }
         }
-        Some((id, voice))
+        Some((id, form, voice.filter(|_| has_gone)))
     }
 
     fn count(&mut self, now: Now, id: RoomId, joined: u32, left: u32) {
@@ -383,6 +457,30 @@ impl Chat {
             room.counts_due = Some(due);
             self.counts_due.push_back((due, id));
         }
+    }
+}
+
+/// Publishes something to those who hear lines, or a topic's messages.
+fn tell_plain(room: &Room, id: RoomId, kind: Kind, parts: &[&[u8]], effect: &mut impl FnMut(Effect<'_>)) {
+    let audience = room.members(Form::Plain).len();
+    if audience > 0 {
+        let (form, except, seq) = (Form::Plain, None, 0);
+        effect(Effect::Publish { room: id, form, audience, except, kind, parts, seq });
+    }
+}
+
+/// Publishes something to those who hear JSON; it is not even written down if there are none.
+fn tell_json(
+    room: &Room,
+    id: RoomId,
+    seq: u64,
+    json: impl FnOnce() -> Vec<u8>,
+    effect: &mut impl FnMut(Effect<'_>),
+) {
+    let audience = room.members(Form::Json).len();
+    if audience > 0 {
+        let (form, except, kind) = (Form::Json, None, Kind::Text);
+        effect(Effect::Publish { room: id, form, audience, except, kind, parts: &[&json()], seq });
     }
 }
 

@@ -1,6 +1,7 @@
 //! Rooms as data: who does what, and what becomes of it.
 
 use super::*;
+use crate::websocket::CloseCode;
 
 /// A chat whose effects are written down as text.
 struct Script {
@@ -12,8 +13,8 @@ struct Script {
 fn show(effect: &Effect<'_>) -> String {
     let text = |parts: &[&[u8]]| String::from_utf8_lossy(&parts.concat()).into_owned();
     match effect {
-        Effect::Join { room, client } => format!("{} joins {}", client.0, room.0),
-        Effect::Leave { room, client } => format!("{} leaves {}", client.0, room.0),
+        Effect::Join { room, client, .. } => format!("{} joins {}", client.0, room.0),
+        Effect::Leave { room, client, .. } => format!("{} leaves {}", client.0, room.0),
         Effect::Publish { room, except: None, kind, parts, .. } => {
             format!("room {} {kind:?}: {}", room.0, text(parts))
         }
@@ -31,7 +32,7 @@ impl Script {
     fn new() -> Script {
         let wall = jiff::Timestamp::from_second(3_723).expect("in range");
         let now = Now { time: Time::from_millis(0), wall };
-        Script { chat: Chat::new(TimeZone::UTC), now, seen: Vec::new() }
+        Script { chat: Chat::new(TimeZone::UTC, 100, 1), now, seen: Vec::new() }
     }
 
     fn run(&mut self, act: impl FnOnce(&mut Chat, Now, &mut dyn FnMut(Effect<'_>))) {
@@ -42,8 +43,20 @@ impl Script {
 
     fn enter(&mut self, client: usize, place: Place) {
         let address = SocketAddr::from(([127, 0, 0, 1], 5000));
-        let purpose = Purpose::Attend { place, name: None, hears_self: true };
+        let purpose = Purpose::Attend(at(place));
         self.run(|chat, now, mut sink| chat.enter(now, ClientId::new(client), address, purpose, &mut sink));
+    }
+
+    /// Enters the lobby with the JSON form, or a name or a key of its own.
+    fn attend(&mut self, client: usize, attendance: Attendance) {
+        let address = SocketAddr::from(([127, 0, 0, 1], 5000));
+        let purpose = Purpose::Attend(attendance);
+        self.run(|chat, now, mut sink| chat.enter(now, ClientId::new(client), address, purpose, &mut sink));
+    }
+
+    /// What was seen, without the constant ends of JSON, and forgets it.
+    fn take(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.seen)
     }
 
     fn say(&mut self, client: usize, kind: Kind, text: &str) {
@@ -66,13 +79,25 @@ impl Script {
     fn check_seats(&self) {
         let mut members = 0;
         for (client, seat) in self.chat.seats.iter().enumerate() {
-            if let Seat::Member { room, index, .. } = seat {
-                assert_eq!(self.chat.members(*room)[*index as usize], ClientId::new(client));
+            if let Seat::Member { room, form, index, .. } = seat {
+                assert_eq!(self.chat.members(*room, *form)[*index as usize], ClientId::new(client));
                 members += 1;
             }
         }
-        assert_eq!(self.chat.rooms.iter().map(|(_, room)| room.members().len()).sum::<usize>(), members);
+        assert_eq!(self.chat.rooms.iter().map(|(_, room)| room.member_count()).sum::<usize>(), members);
     }
+}
+
+fn at(place: Place) -> Attendance {
+    Attendance { place, form: Form::Plain, hears_self: true, name: None, key: None, since: None }
+}
+
+fn json(name: &str) -> Attendance {
+    Attendance { form: Form::Json, name: Some(name.to_owned()), ..at(lobby()) }
+}
+
+fn plain(name: &str) -> Attendance {
+    Attendance { name: Some(name.to_owned()), ..at(lobby()) }
 }
 
 fn lobby() -> Place {
@@ -115,9 +140,14 @@ fn a_room_of_three() {
     script.saw(&[]);
     script.leave(&[1, 2]);
     script.saw(&["1 leaves 0", "2 leaves 1"]);
-    assert_eq!(script.chat.room_count(), 2);
-    script.chat.forget_empty_rooms(&mut |_| {});
-    assert_eq!((script.chat.room_count(), script.chat.places.len()), (0, 0));
+    assert_eq!(script.chat.room_count(), 0);
+    script.chat.forget_rooms(script.now, &mut |_| {});
+    // What was said in the first is kept for a while.
+    assert_eq!((script.chat.places.len(), script.chat.deadline()), (1, Time::from_millis(600_000)));
+    script.now.time = Time::from_millis(600_000);
+    script.chat.forget_rooms(script.now, &mut |_| {});
+    assert_eq!((script.chat.places.len(), script.chat.history_bytes), (0, 0));
+    assert_eq!(script.chat.deadline(), Time::NEVER);
 }
 
 #[test]
@@ -128,7 +158,7 @@ fn those_who_go_together_hear_nothing_of_each_other() {
     script.leave(&[1, 3]);
     let logout = "room 0 Text: 01:02:03 ('127.0.0.1', 5000) say: 127.0.0.1 Logout";
     script.saw(&["1 leaves 0", "3 leaves 0", logout, logout]);
-    assert_eq!(script.chat.members(RoomId(0)).len(), 2);
+    assert_eq!(script.chat.members(RoomId(0), Form::Plain).len(), 2);
 }
 
 #[test]
@@ -138,7 +168,7 @@ fn a_topic_passes_messages_unchanged_and_tells_no_joins() {
     script.enter(1, lobby());
     script.seen.clear();
     let address = SocketAddr::from(([127, 0, 0, 1], 5000));
-    let purpose = Purpose::Attend { place: Place::Topic("lobby".to_owned()), name: None, hears_self: false };
+    let purpose = Purpose::Attend(Attendance { hears_self: false, ..at(Place::Topic("lobby".to_owned())) });
     script.run(|chat, now, mut sink| chat.enter(now, ClientId::new(2), address, purpose, &mut sink));
     script.say(2, Kind::Text, "");
     script.say(0, Kind::Text, "quit");
@@ -196,7 +226,7 @@ fn counts_of_a_room_that_is_gone_are_not_told_to_its_successor() {
     (0..=MEMBERS_TOLD_SINGLY_MAX).for_each(|client| script.enter(client, lobby()));
     let everybody: Vec<usize> = (0..=MEMBERS_TOLD_SINGLY_MAX).collect();
     script.leave(&everybody);
-    script.chat.forget_empty_rooms(&mut |_| {});
+    script.chat.forget_rooms(script.now, &mut |_| {});
     script.enter(0, Place::Room("next".to_owned()));
     script.seen.clear();
     script.now.time = Time::from_millis(5000);
@@ -210,6 +240,206 @@ fn an_emptied_room_that_fills_again_in_the_same_turn_stays() {
     script.enter(0, lobby());
     script.leave(&[0]);
     script.enter(1, lobby());
-    script.chat.forget_empty_rooms(&mut |_| {});
-    assert_eq!(script.chat.members(RoomId(0)), [ClientId::new(1)]);
+    script.chat.forget_rooms(script.now, &mut |_| {});
+    assert_eq!(script.chat.members(RoomId(0), Form::Plain), [ClientId::new(1)]);
+}
+
+/// The part of an event that a test is about.
+fn event(text: &str) -> String {
+    text.replace(r#""time":"1970-01-01T01:02:03.000Z","#, "")
+}
+
+#[test]
+fn lines_and_json_share_a_room_and_each_is_written_once_a_form() {
+    let mut script = Script::new();
+    script.attend(0, plain("alice"));
+    script.attend(1, json("bob"));
+    script.saw(&[
+        "0 joins 0",
+        "room 0 Text: Welcome alice !",
+        "1 joins 0",
+        "room 0 Text: Welcome bob !",
+        r#"to 1 Text: {"type":"welcome","room":"lobby","you":{"id":"c2","name":"bob"},"epoch":"9e3779b97f4a7c16","seq":0,"count":2,"members":[{"id":"c1","name":"alice"},{"id":"c2","name":"bob"}]}"#,
+    ]);
+    script.attend(2, json("bob"));
+    let seen = script.take();
+    assert_eq!(
+        seen[0], r#"room 0 Text: {"type":"join","id":"c3","name":"bob-2","count":3}"#,
+        "told to those before"
+    );
+    assert_eq!(seen[1..3], ["2 joins 0", "room 0 Text: Welcome bob-2 !"]);
+    script.say(0, Kind::Text, "hi");
+    script.say(1, Kind::Text, r#"{"type":"say","text":"h\"o","ref":"r1"}"#);
+    script.say(1, Kind::Binary, "xyz");
+    let seen: Vec<String> = script.take().iter().map(|line| event(line)).collect();
+    assert_eq!(
+        seen,
+        [
+            "room 0 Text: 01:02:03 alice say: hi",
+            r#"room 0 Text: {"type":"say","seq":1,"from":{"id":"c1","name":"alice"},"text":"hi"}"#,
+            "room 0 Text: 01:02:03 bob say: h\"o",
+            r#"room 0 Text: {"type":"say","seq":2,"from":{"id":"c2","name":"bob"},"text":"h\"o"}"#,
+            r#"to 1 Text: {"type":"ack","ref":"r1","seq":2}"#,
+            "room 0 Binary: xyz",
+            r#"room 0 Text: {"type":"data","seq":3,"from":{"id":"c2","name":"bob"},"base64":"eHl6"}"#,
+        ]
+    );
+    script.say(0, Kind::Text, "quit");
+    script.leave(&[2]);
+    script.saw(&[
+        "room 0 Text: 01:02:03 alice say: alice Logout",
+        "0 leaves 0",
+        r#"room 0 Text: {"type":"leave","id":"c1","name":"alice","count":2}"#,
+        "close 0 Some(1000)",
+        "2 leaves 0",
+        r#"room 0 Text: {"type":"leave","id":"c3","name":"bob-2","count":1}"#,
+    ]);
+    // `quit` is a word like any other in JSON.
+    script.say(1, Kind::Text, r#"{"type":"say","text":"quit"}"#);
+    assert_eq!(script.take().len(), 1);
+}
+
+#[test]
+fn requests_and_what_is_wrong_with_them() {
+    let mut script = Script::new();
+    script.attend(0, json("bob"));
+    script.take();
+    for (request, wanted) in [
+        (r#"{"type":"ping","ref":"p"}"#, r#"{"type":"pong","ref":"p"}"#),
+        (r#"{"type":"ping"}"#, r#"{"type":"pong"}"#),
+        ("hello", r#"{"type":"error","code":"bad_json","#),
+        (r#"{"type":"shout"}"#, r#"{"type":"error","code":"unknown_type","#),
+        (r#"{}"#, r#"{"type":"error","code":"unknown_type","#),
+        (r#"{"type":"say","ref":"7"}"#, r#"{"type":"error","code":"no_text","text":"`say` wants"#),
+        (r#"{"type":"say","text":""}"#, r#"{"type":"error","code":"no_text","#),
+        (r#"{"type":"say","text":"x","ref":""}"#, r#"{"type":"error","code":"bad_ref","#),
+        (r#"{"type":"name","name":"a\u202eb"}"#, r#"{"type":"error","code":"bad_name","#),
+        (r#"{"type":"name"}"#, r#"{"type":"error","code":"bad_name","#),
+        (r#"{"type":"history"}"#, r#"{"type":"history","before":1,"messages":[],"more":false}"#),
+    ] {
+        script.say(0, Kind::Text, request);
+        let seen = script.take();
+        assert_eq!(seen.len(), 1, "{request}: {seen:?}");
+        assert!(seen[0].starts_with(&format!("to 0 Text: {wanted}")), "{request}: {seen:?}");
+    }
+    let long = format!(r#"{{"type":"ping","ref":"{}"}}"#, "x".repeat(65));
+    script.say(0, Kind::Text, &long);
+    assert!(script.take()[0].contains("bad_ref"));
+}
+
+#[test]
+fn who_comes_back_gets_what_was_missed_or_is_told_that_it_is_gone() {
+    let mut script = Script::new();
+    script.attend(0, json("bob"));
+    let epoch = "9e3779b97f4a7c16".to_owned();
+    (1..=150).for_each(|number| script.say(0, Kind::Text, &format!(r#"{{"type":"say","text":"{number}"}}"#)));
+    script.leave(&[0]);
+    script.chat.forget_rooms(script.now, &mut |_| {});
+    for (since, epoch, recovered, missed) in [
+        (150, &epoch, true, 0),
+        (148, &epoch, true, 2),
+        (50, &epoch, true, 100),
+        (49, &epoch, false, 0),
+        (151, &epoch, false, 0),
+        (150, &"0000000000000000".to_owned(), false, 0),
+    ] {
+        script.take();
+        script.attend(1, Attendance { since: Some((since, epoch.clone())), ..json("bob") });
+        let seen = script.take();
+        assert!(seen[1].contains(r#""seq":150,"count":1,"members":"#), "{seen:?}");
+        assert!(seen[1].ends_with(&format!(r#""recovered":{recovered}}}"#)), "{since}: {seen:?}");
+        assert_eq!(seen.len() - 2, missed, "{since}");
+        for (seq, line) in (since + 1..).zip(&seen[2..]) {
+            assert!(
+                line.contains(&format!(r#""seq":{seq},"#)) && line.contains(&format!(r#""text":"{seq}""#)),
+                "{line}"
+            );
+        }
+        script.leave(&[1]);
+    }
+}
+
+#[test]
+fn a_person_with_a_key_has_several_connections_and_says_nothing_twice() {
+    let mut script = Script::new();
+    let keyed = || Attendance { key: Some("k".repeat(32)), ..json("bob") };
+    script.attend(0, plain("alice"));
+    script.attend(1, keyed());
+    script.take();
+    script.attend(2, keyed());
+    let seen = script.take();
+    assert_eq!(seen.len(), 2, "nobody is told: {seen:?}");
+    assert!(
+        seen[1].contains(r#""you":{"id":"c2","name":"bob"}"#) && seen[1].contains(r#""count":2"#),
+        "{seen:?}"
+    );
+    let say = r#"{"type":"say","text":"once","ref":"r"}"#;
+    script.say(1, Kind::Text, say);
+    assert_eq!(script.take().len(), 3);
+    script.say(2, Kind::Text, say);
+    script.saw(&[r#"to 2 Text: {"type":"ack","ref":"r","seq":1}"#]);
+    script.leave(&[1]);
+    script.saw(&["1 leaves 0"]);
+    script.leave(&[2]);
+    assert_eq!(script.take().len(), 2, "now he has left");
+    // And comes back on the old key: the same person, and still nothing twice.
+    script.attend(3, keyed());
+    assert!(script.take().iter().any(|line| line.contains(r#""you":{"id":"c2","name":"bob"}"#)));
+    script.say(3, Kind::Text, say);
+    script.saw(&[r#"to 3 Text: {"type":"ack","ref":"r","seq":1}"#]);
+}
+
+#[test]
+fn somebody_is_called_something_else_everywhere() {
+    let mut script = Script::new();
+    script.attend(0, plain("alice"));
+    script.attend(1, json("bob"));
+    script.take();
+    script.say(1, Kind::Text, r#"{"type":"name","name":"Alice"}"#);
+    script.saw(&[r#"room 0 Text: {"type":"name","id":"c2","from":"bob","to":"Alice-2"}"#]);
+    script.say(1, Kind::Text, r#"{"type":"name","name":"Alice-2"}"#);
+    script.saw(&[]);
+    script.say(1, Kind::Text, r#"{"type":"say","text":"hi"}"#);
+    assert_eq!(script.take()[0], "room 0 Text: 01:02:03 Alice-2 say: hi");
+    script.attend(2, plain("bob"));
+    assert_eq!(script.take()[2], "room 0 Text: Welcome bob !", "the old name is free");
+}
+
+#[test]
+fn gaps_are_told_in_the_form_of_who_missed_them() {
+    let mut script = Script::new();
+    script.attend(0, plain("alice"));
+    script.attend(1, json("bob"));
+    script.enter(2, Place::Topic("t".to_owned()));
+    let mut told = |client, numbers| {
+        let text = script.chat.skipped(script.now, ClientId::new(client), 5, numbers);
+        text.map(|text| String::from_utf8(text).expect("text"))
+    };
+    let members = r#""members":[{"id":"c1","name":"alice"},{"id":"c2","name":"bob"}]"#;
+    assert_eq!(
+        told(1, Some((3, 7))),
+        Some(format!(r#"{{"type":"gap","from":3,"to":7,"count":2,{members}}}"#))
+    );
+    assert_eq!(told(1, None), Some(r#"{"type":"presence","count":2,"joined":0,"left":0}"#.to_owned()));
+    let line = "01:02:03 5 messages were skipped, since you read too slowly";
+    assert_eq!(told(0, None).as_deref(), Some(line));
+    assert_eq!(told(2, None), None);
+}
+
+#[test]
+fn all_histories_together_have_a_limit() {
+    let mut script = Script::new();
+    let rooms = HISTORIES_BYTES_MAX / (250 << 10) + 1;
+    let text = "x".repeat(25 << 10);
+    for room in 0..rooms {
+        script.now.wall += Duration::from_secs(1);
+        script.enter(room, Place::Room(format!("room{room}")));
+        (0..10).for_each(|_| script.say(room, Kind::Text, &text));
+        script.take();
+        script.chat.forget_rooms(script.now, &mut |_| {});
+        assert!(script.chat.history_bytes <= HISTORIES_BYTES_MAX);
+    }
+    let bytes: Vec<usize> = script.chat.rooms.iter().map(|(_, room)| room.history.bytes()).collect();
+    assert_eq!(bytes.iter().sum::<usize>(), script.chat.history_bytes);
+    assert!(bytes[0] == 0 && bytes[rooms - 1] > 0, "the longest silent one lost its own");
 }

@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 pub use cause::Cause;
-pub use outbox::{Backlog, Handed, Outbox, Skipped};
+pub use outbox::{Backlog, Handed, Outbox};
 
 use crate::clock::Time;
 use crate::http::{HeadScanner, Refusal};

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::clock::Time;
 use crate::planted::planted;
-use crate::websocket::{Batch, BatchBuilder, CloseFrame, Opcode};
+use crate::websocket::{Batch, BatchBuilder, CloseFrame, Opcode, Skipped};
 
 /// Pieces handed to one `writev`. More rarely wait, and then another call does no harm.
 const SLICES_MAX: usize = 16;
@@ -73,15 +73,6 @@ pub enum Handed {
     Dropped,
     /// The client is gone.
     Lost,
-}
-
-/// What was thrown away of a queue whose client is to stay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Skipped {
-    /// Messages that will not be sent.
-    pub messages: u32,
-    /// Messages that were skipped before, of which the client has not been told: its notice is taken back.
-    pub untold: u32,
 }
 
 /// How far behind a client was when its queue was thrown away.
@@ -232,21 +223,24 @@ impl Outbox {
     }
 
     /// Throws the oldest messages away that have not begun to leave, whole entries at a time, until no more
-    /// than `kept_bytes` wait, or none is left that may go. What is said of earlier ones is said anew.
-    pub fn skip(&mut self, kept_bytes: usize) -> Skipped {
-        let mut skipped = Skipped { messages: 0, untold: 0 };
+    /// than `kept_bytes` wait, or none is left that may go. Returns these, and those that were skipped before
+    /// and of which the client has not been told: its notice is taken back.
+    pub fn skip(&mut self, kept_bytes: usize) -> (Skipped, Skipped) {
+        let (mut skipped, mut untold) = (Skipped::default(), Skipped::default());
         let mut cost = self.cost();
         let mut stays = |entry: &Entry| {
-            let untold = entry.batch.skipped();
+            let told = entry.batch.skipped();
             if entry.has_begun() && !planted!("skip_tears_a_frame")
-                || untold.is_none()
+                || told.is_none()
                     && (entry.messages == 0 && !planted!("skip_drops_pongs") || cost <= kept_bytes)
             {
                 return true;
             }
             cost -= entry.bytes().len() + ENTRY_BYTES;
-            skipped.untold += untold.unwrap_or(0);
-            skipped.messages += entry.messages;
+            match told {
+                Some(told) => untold = untold.and(told),
+                None => skipped = skipped.and(entry.batch.messages_in(entry.start..entry.end)),
+            }
             false
         };
         let all = self.front.take().into_iter().chain(*self.rest.take().unwrap_or_default());
@@ -256,7 +250,7 @@ impl Outbox {
         self.queued_bytes = cost - self.entries() * ENTRY_BYTES;
         self.queued_messages -= skipped.messages;
         self.assert_invariants();
-        skipped
+        (skipped, untold)
     }
 
     /// Queues the notice of messages that were skipped, where they would have been.
@@ -638,9 +632,10 @@ mod tests {
     #[test]
     fn a_skip_drops_the_oldest_and_says_once_how_many() {
         let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: 3, ..Pipe::default() });
-        let notice = |skipped: Skipped| {
-            let count = skipped.messages + skipped.untold;
-            Batch::notice(Kind::Text, format!("{count} missing").as_bytes(), count)
+        let of = |messages| Skipped { messages, numbers: None };
+        let notice = |(skipped, untold): (Skipped, Skipped)| {
+            let all = untold.and(skipped);
+            Batch::notice(Kind::Text, format!("{} missing", all.messages).as_bytes(), all)
         };
         assert_eq!(send(&mut outbox, &batch(&[b"one"]), &mut pipe), Handed::Queued(1));
         queue(&mut outbox, &batch(&[b"two", b"2.5"]));
@@ -651,11 +646,11 @@ mod tests {
         // What is begun stays, and what is urgent; of the rest as much as fits.
         let keep = outbox.cost() - ENTRY_BYTES - 1;
         let first = outbox.skip(keep);
-        assert_eq!(first, Skipped { messages: 2, untold: 0 });
+        assert_eq!(first, (of(2), of(0)));
         outbox.queue_notice(NOW, notice(first));
         assert_eq!(outbox.queued_messages(), 3);
         let second = outbox.skip(outbox.cost() - 60);
-        assert_eq!(second, Skipped { messages: 1, untold: 2 });
+        assert_eq!(second, (of(1), of(2)));
         outbox.queue_notice(NOW, notice(second));
         outbox.queue_close(CloseFrame::new(CloseCode::NORMAL, ""));
         pipe.room = 15;
@@ -663,7 +658,7 @@ mod tests {
         outbox.flush(NOW, &mut pipe).expect("some room");
         // The notice has begun to leave: a later gap is told by another one.
         let third = outbox.skip(0);
-        assert_eq!(third, Skipped { messages: 1, untold: 0 });
+        assert_eq!(third, (of(1), of(0)));
         outbox.queue_notice(NOW, notice(third));
         pipe.room = 100;
         outbox.unblock();

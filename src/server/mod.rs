@@ -90,6 +90,8 @@ pub struct Limits {
     pub rate: Option<Rate>,
     /// Messages shorter than this are not compressed.
     pub compress_bytes_min: usize,
+    /// Messages that a room remembers.
+    pub history_messages_max: usize,
     /// What becomes of clients that read too slowly, unless they say it themselves.
     pub slow: Slow,
     /// Memory that what waits for clients may take in all.
@@ -98,12 +100,14 @@ pub struct Limits {
     pub drain_timeout: Duration,
 }
 
-/// What the server asks of the world outside, for its reports only.
+/// What the server asks of the world outside.
 pub struct Outside {
     /// A stopwatch that runs: the time since some moment.
     pub stopwatch: Box<dyn Fn() -> Duration>,
     /// What the kernel knows of this process.
     pub process: fn() -> Process,
+    /// A number that no other server has, nor this one after a restart.
+    pub seed: u64,
 }
 
 /// What a kernel knows of a process, as far as it tells.
@@ -126,7 +130,7 @@ pub struct Process {
 impl Outside {
     /// A world in which no time passes, and of which nothing is known: for tests.
     pub fn nothing() -> Outside {
-        Outside { stopwatch: Box::new(|| Duration::ZERO), process: Process::default }
+        Outside { stopwatch: Box::new(|| Duration::ZERO), process: Process::default, seed: 7 }
     }
 }
 
@@ -229,7 +233,7 @@ impl<S: Stream> Server<S> {
         Server {
             clients: Slab::new(),
             addresses: Addresses::default(),
-            chat: Chat::new(zone),
+            chat: Chat::new(zone, limits.history_messages_max, outside.seed),
             outgoing: Outgoing::new(buffered.clone()),
             deadlines: Deadlines::default(),
             usages: Usages::new(limits.rate),
@@ -369,6 +373,11 @@ impl<S: Stream> Server<S> {
     /// Rooms and topics with members.
     pub fn room_count(&self) -> usize {
         self.chat.room_count()
+    }
+
+    /// The same, with those that are kept for their history.
+    pub fn kept_room_count(&self) -> usize {
+        self.chat.kept_room_count()
     }
 
     /// Memory that what waits for clients takes.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::TURN_COPY_BYTES;
-use crate::chat::{ClientId, Effect, RoomId};
+use crate::chat::{ClientId, Effect, Form, RoomId};
 use crate::planted::planted;
 use crate::websocket::{Batch, BatchBuilder, CloseFrame, Meter};
 
@@ -22,10 +22,10 @@ type PrivatePart = (ClientId, Range<usize>);
 /// The messages of one turn.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
-    /// By room.
-    rooms: Vec<RoomTurn>,
-    /// Rooms in which something was said.
-    touched: Vec<RoomId>,
+    /// By room and form.
+    rooms: Vec<[RoomTurn; 2]>,
+    /// Rooms in which something was said, by form.
+    touched: Vec<(RoomId, Form)>,
     private: BatchBuilder,
     private_parts: Vec<PrivatePart>,
     close: Option<(ClientId, CloseFrame)>,
@@ -70,12 +70,12 @@ impl Outgoing {
     /// Writes down what shall happen. Messages are encoded here, once.
     pub(super) fn apply(&mut self, effect: Effect<'_>) {
         match effect {
-            Effect::Join { room, client } => self.change(room, client, Change::Joined),
-            Effect::Leave { room, client } => self.change(room, client, Change::Left),
-            Effect::Publish { room, audience, except, kind, parts } => {
-                let turn = self.touch(room);
+            Effect::Join { room, form, client } => self.change(room, form, client, Change::Joined),
+            Effect::Leave { room, form, client } => self.change(room, form, client, Change::Left),
+            Effect::Publish { room, form, audience, except, kind, parts, seq } => {
+                let turn = self.touch(room, form);
                 let start = turn.builder.len();
-                turn.builder.push(kind, parts);
+                turn.builder.push_numbered(kind, parts, seq);
                 let end = turn.builder.len();
                 turn.owed += audience as u64 - u64::from(except.is_some());
                 if let Some(client) = except {
@@ -137,10 +137,10 @@ impl Outgoing {
     }
 
     /// Takes a room in which something was said.
-    pub(super) fn pop_room(&mut self) -> Option<(RoomId, RoomTurn)> {
+    pub(super) fn pop_room(&mut self) -> Option<(RoomId, Form, RoomTurn)> {
         (self.bytes, self.copy_bytes, self.is_full) = (0, 0, false);
-        let room = self.touched.pop()?;
-        Some((room, std::mem::take(&mut self.rooms[room.index()])))
+        let (room, form) = self.touched.pop()?;
+        Some((room, form, std::mem::take(&mut self.rooms[room.index()][form as usize])))
     }
 
     /// Gives memory of a room's batch back, for whichever room speaks next.
@@ -154,22 +154,23 @@ impl Outgoing {
 
     /// Notes that the audience changes here. Before the room's first message there is nothing to
     /// note: a newcomer gets the whole batch, and a leaver none of it.
-    fn change(&mut self, room: RoomId, client: ClientId, change: fn(usize) -> Change) {
-        if let Some(turn) = self.rooms.get_mut(room.index()).filter(|turn| turn.is_touched) {
+    fn change(&mut self, room: RoomId, form: Form, client: ClientId, change: fn(usize) -> Change) {
+        let turns = self.rooms.get_mut(room.index());
+        if let Some(turn) = turns.map(|turns| &mut turns[form as usize]).filter(|turn| turn.is_touched) {
             let place = turn.builder.len();
             turn.changes.push((client, change(place)));
         }
     }
 
-    fn touch(&mut self, room: RoomId) -> &mut RoomTurn {
+    fn touch(&mut self, room: RoomId, form: Form) -> &mut RoomTurn {
         if self.rooms.len() <= room.index() {
-            self.rooms.resize_with(room.index() + 1, RoomTurn::default);
+            self.rooms.resize_with(room.index() + 1, Default::default);
         }
-        let turn = &mut self.rooms[room.index()];
+        let turn = &mut self.rooms[room.index()][form as usize];
         if !turn.is_touched {
             turn.is_touched = true;
             turn.builder = self.spare.pop().unwrap_or_else(|| BatchBuilder::measured(&self.meter));
-            self.touched.push(room);
+            self.touched.push((room, form));
         }
         turn
     }
@@ -246,24 +247,24 @@ mod tests {
         let mut outgoing = Outgoing::default();
         let (room, alice, bob) = (RoomId::new(2), ClientId::new(1), ClientId::new(0));
         let parts: &[&[u8]] = &[b"x"];
-        let kind = Kind::Text;
-        outgoing.apply(Effect::Join { room, client: bob });
+        let (kind, form) = (Kind::Text, Form::Plain);
+        outgoing.apply(Effect::Join { room, form, client: bob });
         assert!(outgoing.is_empty(), "a join alone has nothing to send");
         for client in [alice, alice, bob] {
             outgoing.apply(Effect::Send { client, kind, parts });
         }
-        outgoing.apply(Effect::Leave { room, client: bob });
-        outgoing.apply(Effect::Join { room, client: alice });
-        outgoing.apply(Effect::Publish { room, audience: 2, except: Some(alice), kind, parts });
-        outgoing.apply(Effect::Join { room, client: bob });
-        outgoing.apply(Effect::Publish { room, audience: 2, except: None, kind, parts });
+        outgoing.apply(Effect::Leave { room, form, client: bob });
+        outgoing.apply(Effect::Join { room, form, client: alice });
+        outgoing.apply(Effect::Publish { room, form, audience: 2, except: Some(alice), kind, parts, seq: 0 });
+        outgoing.apply(Effect::Join { room, form, client: bob });
+        outgoing.apply(Effect::Publish { room, form, audience: 2, except: None, kind, parts, seq: 0 });
         assert!(!outgoing.is_empty());
 
         let (batch, private) = outgoing.seal_private().expect("three messages");
         assert_eq!(private, [(alice, 0..6), (bob, 6..9)]);
         outgoing.recycle_private(batch, private);
-        let (id, turn) = outgoing.pop_room().expect("touched");
-        assert_eq!(id, room);
+        let (id, which, turn) = outgoing.pop_room().expect("touched");
+        assert_eq!((id, which), (room, form));
         let (batch, changes) = turn.seal();
         assert_eq!(batch.bytes(), b"\x81\x01x\x81\x01x");
         assert_eq!(changes, [(bob, Change::Joined(3)), (alice, Change::Except(0..3))]);
@@ -283,10 +284,12 @@ mod tests {
             while !outgoing.is_full() {
                 outgoing.apply(Effect::Publish {
                     room: one,
+                    form: Form::Plain,
                     audience,
                     except: None,
                     kind: Kind::Text,
                     parts: &[&message],
+                    seq: 0,
                 });
                 count += 1;
             }
@@ -295,8 +298,15 @@ mod tests {
             while outgoing.pop_room().is_some() {}
             assert!(!outgoing.is_full());
             let parts: &[&[u8]] = &[&message];
-            let say =
-                |room| Effect::Publish { room, audience: 100_000, except: None, kind: Kind::Text, parts };
+            let say = |room| Effect::Publish {
+                room,
+                form: Form::Plain,
+                audience: 100_000,
+                except: None,
+                kind: Kind::Text,
+                parts,
+                seq: 0,
+            };
             (0..8).for_each(|_| outgoing.apply(say(one)));
             outgoing.apply(say(other));
             assert!(!outgoing.is_full());

@@ -14,7 +14,7 @@ use super::{
     CLIENT_READ_BYTES, Client, FIRST_READ_BYTES, LAST_READ_BYTES, QUIET, READ_FACTOR, Server, Stream,
     TALKING, TURN_COPY_BYTES, TURN_READ_BYTES, printable,
 };
-use crate::chat::{ClientId, RoomId};
+use crate::chat::{ClientId, Form, RoomId};
 use crate::clock::{Now, Time};
 use crate::connection::{CLOSE_TIMEOUT, Cause, Event, Handed};
 use crate::planted::planted;
@@ -152,6 +152,7 @@ impl<S: Stream> Server<S> {
             self.counters.note_end(&cause);
             // From here on it is read to be forgotten.
             self.usages.reset(id);
+            self.chat.warn_of_rate(id, &mut |effect| self.outgoing.apply(effect));
             self.chat.leave(now, &[id], &mut |effect| self.outgoing.apply(effect));
         }
     }
@@ -219,16 +220,23 @@ impl<S: Stream> Server<S> {
             }
             self.outgoing.recycle_private(batch, parts);
         }
-        while let Some((room, turn)) = self.outgoing.pop_room() {
+        while let Some((room, form, turn)) = self.outgoing.pop_room() {
             self.ledger.record(self.ledger.of_room(room), Entry::Accepted(turn.owed()));
             let (batch, changes) = turn.seal();
-            self.deliver_room(now, room, &batch, &changes);
+            self.deliver_room(now, room, form, &batch, &changes);
             self.outgoing.recycle_room(batch);
         }
         self.counters.fanouts.record(now.time, (self.outside.stopwatch)().saturating_sub(started));
     }
 
-    fn deliver_room(&mut self, now: Now, room: RoomId, batch: &Batch, changes: &[(ClientId, Change)]) {
+    fn deliver_room(
+        &mut self,
+        now: Now,
+        room: RoomId,
+        form: Form,
+        batch: &Batch,
+        changes: &[(ClientId, Change)],
+    ) {
         let whole = 0..batch.bytes().len();
         let messages = batch.count_messages(whole.clone());
         let mut encodings = Encodings::new(batch, whole.clone());
@@ -236,7 +244,7 @@ impl<S: Stream> Server<S> {
             self.clients[id.index()].is_special = true;
         }
         let mut served: u64 = 0;
-        for &id in self.chat.members(room) {
+        for &id in self.chat.members(room, form) {
             let client = &mut self.clients[id.index()];
             if client.is_special {
                 continue;
@@ -372,7 +380,7 @@ impl<S: Stream> Server<S> {
                 }
             }
         }
-        self.chat.forget_empty_rooms(&mut |room| self.ledger.forget_room(room));
+        self.chat.forget_rooms(now, &mut |room| self.ledger.forget_room(room));
     }
 
     /// Notes why a conversation ended, and writes off what the client will not get, with the reason for it.

@@ -8,7 +8,7 @@ use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
 use super::Slow;
-use crate::chat::{Place, Purpose};
+use crate::chat::{Attendance, Form, Place, Purpose, name_of};
 use crate::http::{Authority, Refusal, Request, Response};
 use crate::websocket::{Agreement, handshake};
 
@@ -16,8 +16,6 @@ use crate::websocket::{Agreement, handshake};
 const LOBBY: &str = "lobby";
 /// Names of rooms and topics, in characters.
 const PLACE_NAME_MAX: usize = 64;
-/// Names of people, in characters.
-const NAME_MAX: usize = 32;
 /// Paths that are no rooms: those with a meaning of their own, and those kept for one.
 const RESERVED: [&str; 12] = [
     "assets",
@@ -33,8 +31,11 @@ const RESERVED: [&str; 12] = [
     "robots.txt",
     "stats",
 ];
-/// The subprotocols that are spoken, by name.
+/// The subprotocols that are spoken, by name: everywhere, and in rooms.
 const SUBPROTOCOLS: [&str; 1] = ["chat"];
+const ROOM_SUBPROTOCOLS: [&str; 2] = ["chat", JSON];
+/// The JSON form.
+const JSON: &str = "wsloop.json";
 /// The page may load its own script and style and speak to this server; nothing else, from nowhere.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -116,9 +117,16 @@ impl Site {
             return Err(Refusal::Draining);
         }
         match target {
-            Target::Connect(purpose) if is_handshake => {
+            Target::Connect(mut purpose) if is_handshake => {
                 self.check_origin(request)?;
-                let acceptance = handshake::accept(request, &SUBPROTOCOLS, self.compresses)?;
+                let is_room = matches!(&purpose, Purpose::Attend(attendance) if matches!(attendance.place, Place::Room(_)));
+                let subprotocols: &[&'static str] = if is_room { &ROOM_SUBPROTOCOLS } else { &SUBPROTOCOLS };
+                let acceptance = handshake::accept(request, subprotocols, self.compresses)?;
+                if let Purpose::Attend(attendance) = &mut purpose
+                    && acceptance.subprotocol() == Some(JSON)
+                {
+                    attendance.form = Form::Json;
+                }
                 let compression = acceptance.compression();
                 let slow = slow(request.query)?;
                 Ok(Answer::Open(acceptance.response(), purpose, compression, slow))
@@ -225,12 +233,13 @@ impl File {
 }
 
 fn room(name: &str, query: &str) -> Result<Purpose, Refusal> {
-    let name_of_person = match parameter(query, "name") {
-        None => None,
-        Some(name) if name.is_empty() => None,
-        Some(name) => Some(person_name(&name)?),
-    };
-    Ok(Purpose::Attend { place: Place::Room(name.to_owned()), name: name_of_person, hears_self: true })
+    let attendance = attend(Place::Room(name.to_owned()));
+    Ok(Purpose::Attend(Attendance {
+        name: person_name(query)?,
+        key: key(query)?,
+        since: since(query)?,
+        ..attendance
+    }))
 }
 
 fn topic(name: &str, query: &str) -> Result<Purpose, Refusal> {
@@ -239,7 +248,44 @@ fn topic(name: &str, query: &str) -> Result<Purpose, Refusal> {
         Some("0") => false,
         Some(_) => return Err(Refusal::Malformed("`self` is 0 (do not hear yourself) or 1")),
     };
-    Ok(Purpose::Attend { place: Place::Topic(name.to_owned()), name: None, hears_self })
+    Ok(Purpose::Attend(Attendance { hears_self, ..attend(Place::Topic(name.to_owned())) }))
+}
+
+fn attend(place: Place) -> Attendance {
+    Attendance { place, form: Form::Plain, hears_self: true, name: None, key: None, since: None }
+}
+
+fn person_name(query: &str) -> Result<Option<String>, Refusal> {
+    const WRONG: Refusal = Refusal::Malformed(
+        "a name is 1 to 32 characters without control, direction or invisible ones, and no space at its ends",
+    );
+    let name = parameter(query, "name").filter(|name| !name.is_empty());
+    name.map(|name| name_of(&name).ok_or(WRONG)).transpose()
+}
+
+/// What several connections of one person present.
+fn key(query: &str) -> Result<Option<String>, Refusal> {
+    let key = parameter(query, "key");
+    let is_wrong =
+        |key: &String| !(32..=128).contains(&key.len()) || !key.bytes().all(|byte| byte.is_ascii_graphic());
+    match key {
+        Some(key) if is_wrong(&key) => Err(Refusal::Malformed(
+            "a `key` is 32 to 128 visible ASCII characters that nobody else can guess",
+        )),
+        key => Ok(key),
+    }
+}
+
+/// What was heard before: `since` and `epoch`, as the last welcome and message had them.
+fn since(query: &str) -> Result<Option<(u64, String)>, Refusal> {
+    const WRONG: Refusal = Refusal::Malformed(
+        "`since` is the `seq` of the last message that was heard, and `epoch` that of its room",
+    );
+    match (parameter(query, "since"), parameter(query, "epoch")) {
+        (None, _) => Ok(None),
+        (Some(since), Some(epoch)) => Ok(Some((since.parse().map_err(|_| WRONG)?, epoch))),
+        (Some(_), None) => Err(WRONG),
+    }
 }
 
 fn slow(query: &str) -> Result<Option<Slow>, Refusal> {
@@ -272,27 +318,6 @@ fn place_name(name: &str) -> Result<String, Refusal> {
     } else {
         Err(Refusal::NoSuchPath("a name here is 1 to 64 letters, digits or any of - _ . ~"))
     }
-}
-
-/// A person's name: anything that shows what it is. Control characters, direction marks and
-/// invisible characters would let one person look like another.
-fn person_name(name: &str) -> Result<String, Refusal> {
-    let name: String = name.nfc().collect();
-    let is_hidden = |char: char| {
-        char.is_control()
-            || matches!(char,
-                '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}'
-                | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
-                | '\u{2060}'..='\u{206F}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}'
-                | '\u{FFF0}'..='\u{FFFD}' | '\u{E0000}'..='\u{E0FFF}')
-    };
-    let is_blank = name.trim().is_empty() || name.trim() != name;
-    if is_blank || name.chars().any(is_hidden) || name.chars().count() > NAME_MAX {
-        return Err(Refusal::Malformed(
-            "a name is 1 to 32 characters without control, direction or invisible ones, and no space at its ends",
-        ));
-    }
-    Ok(name)
 }
 
 /// Whether a page of this origin was served by the host that it now connects to. A missing port is

@@ -98,13 +98,17 @@ impl<S: Stream> Server<S> {
     }
 
     fn skip(&mut self, now: Now, id: ClientId, kept_bytes: usize, reason: Drop) {
-        let outbox = self.clients[id.index()].connection.outbox();
-        let skipped = outbox.skip(kept_bytes);
+        let (skipped, untold) = self.clients[id.index()].connection.outbox().skip(kept_bytes);
         self.note_dropped(id, reason, skipped.messages.into());
-        let untold = if planted!("earlier_gap_forgotten") { 0 } else { skipped.untold };
-        let missing = untold + skipped.messages;
-        if let Some(line) = self.chat.skipped_line(now, id, missing).filter(|_| missing > 0) {
-            let notice = Batch::notice(Kind::Text, line.as_bytes(), missing);
+        let missing = match planted!("earlier_gap_forgotten") {
+            true => skipped,
+            false => untold.and(skipped),
+        };
+        if missing.messages == 0 {
+            return;
+        }
+        if let Some(text) = self.chat.skipped(now, id, missing.messages, missing.numbers) {
+            let notice = Batch::notice(Kind::Text, &text, missing);
             self.clients[id.index()].connection.outbox().queue_notice(now.time, notice);
         }
     }

@@ -17,6 +17,8 @@ struct Shared {
     content: Content,
     /// Messages in it.
     messages: u32,
+    /// The number of each, where any has one; zero for those without.
+    numbers: Rc<[u64]>,
     meter: Meter,
 }
 
@@ -24,10 +26,30 @@ struct Shared {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Content {
     Frames,
-    /// A frame of our own that tells of so many messages, and is not counted as one.
-    Notice(u32),
+    /// A frame of our own that tells of what was skipped, and is not counted as a message.
+    Notice(Skipped),
     /// A response of HTTP.
     Response,
+}
+
+/// Messages that a client did not get.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Skipped {
+    /// How many.
+    pub messages: u32,
+    /// The first and the last of their numbers, if they have any.
+    pub numbers: Option<(u64, u64)>,
+}
+
+impl Skipped {
+    /// These, and others that came behind them.
+    pub fn and(self, later: Skipped) -> Skipped {
+        let numbers = match (self.numbers, later.numbers) {
+            (Some((from, _)), Some((_, to))) => Some((from, to)),
+            (one, other) => one.or(other),
+        };
+        Skipped { messages: self.messages + later.messages, numbers }
+    }
 }
 
 /// Counts the memory of all batches that were made with it and are still alive, and of what refers to them.
@@ -66,33 +88,53 @@ impl Batch {
         builder.seal()
     }
 
-    /// A message of our own that tells a client of so many that it does not get. It is not counted itself.
-    pub fn notice(kind: Kind, payload: &[u8], skipped: u32) -> Batch {
+    /// A message of our own that tells a client of others that it does not get. It is not counted itself.
+    pub fn notice(kind: Kind, payload: &[u8], skipped: Skipped) -> Batch {
         let mut bytes = Vec::new();
         frame::encode_header(Opcode::Data(kind), payload.len(), &mut bytes);
         bytes.extend_from_slice(payload);
-        Batch::new(bytes, Content::Notice(skipped), 0, &Meter::default())
+        Batch::new(bytes, Content::Notice(skipped), 0, Rc::default(), &Meter::default())
     }
 
     /// Bytes that are no frames: a response of HTTP. They count as one indivisible piece.
     pub fn unframed(bytes: Vec<u8>) -> Batch {
-        Batch::new(bytes, Content::Response, 0, &Meter::default())
+        Batch::new(bytes, Content::Response, 0, Rc::default(), &Meter::default())
     }
 
-    /// Whole frames in the place of these, so many of them messages.
-    pub(super) fn recoded(&self, bytes: Vec<u8>, messages: u32) -> Batch {
-        Batch::new(bytes, Content::Frames, messages, &self.0.meter)
+    /// The same messages, from so far into these frames, as other bytes.
+    pub(super) fn recoded(&self, bytes: Vec<u8>, part: Range<usize>) -> Batch {
+        let (messages, numbers) = (self.count_messages(part.clone()), self.numbers_of(part));
+        Batch::new(bytes, Content::Frames, messages, numbers, &self.0.meter)
     }
 
     /// A copy of some whole frames, for a receiver who must not keep the rest alive.
     pub fn copy_of(&self, range: Range<usize>) -> Batch {
         let messages = self.count_messages(range.clone());
-        Batch::new(self.0.bytes[range].to_vec(), self.0.content, messages, &self.0.meter)
+        let numbers = self.numbers_of(range.clone());
+        Batch::new(self.0.bytes[range].to_vec(), self.0.content, messages, numbers, &self.0.meter)
     }
 
-    fn new(bytes: Vec<u8>, content: Content, messages: u32, meter: &Meter) -> Batch {
+    fn new(bytes: Vec<u8>, content: Content, messages: u32, numbers: Rc<[u64]>, meter: &Meter) -> Batch {
         meter.add(bytes.capacity());
-        Batch(Rc::new(Shared { bytes, content, messages, meter: meter.clone() }))
+        Batch(Rc::new(Shared { bytes, content, messages, numbers, meter: meter.clone() }))
+    }
+
+    fn numbers_of(&self, range: Range<usize>) -> Rc<[u64]> {
+        if self.0.numbers.is_empty() || range == (0..self.0.bytes.len()) {
+            return Rc::clone(&self.0.numbers);
+        }
+        let first = self.count_messages(0..range.start) as usize;
+        let count = self.count_messages(range) as usize;
+        self.0.numbers[first..first + count].into()
+    }
+
+    /// The messages that stand in `range`, which holds whole frames.
+    pub fn messages_in(&self, range: Range<usize>) -> Skipped {
+        let messages = self.count_messages(range.clone());
+        let numbers = self.numbers_of(range);
+        let mut numbered = numbers.iter().copied().filter(|number| *number > 0);
+        let numbers = numbered.next().map(|first| (first, numbered.last().unwrap_or(first)));
+        Skipped { messages, numbers }
     }
 
     /// Counts memory that refers to this batch, until [`Batch::release`].
@@ -116,7 +158,7 @@ impl Batch {
     }
 
     /// The messages that a notice tells of.
-    pub fn skipped(&self) -> Option<u32> {
+    pub fn skipped(&self) -> Option<Skipped> {
         match self.0.content {
             Content::Notice(skipped) => Some(skipped),
             Content::Frames | Content::Response => None,
@@ -169,6 +211,8 @@ impl fmt::Debug for Batch {
 pub struct BatchBuilder {
     bytes: Vec<u8>,
     messages: u32,
+    /// As many as messages, or none.
+    numbers: Vec<u64>,
     meter: Meter,
 }
 
@@ -184,6 +228,15 @@ impl BatchBuilder {
     /// Appends a message as one frame; its payload is the parts, joined.
     pub fn push(&mut self, kind: Kind, parts: &[&[u8]]) {
         self.push_frame(Opcode::Data(kind), parts);
+    }
+
+    /// The same, for a message that has a number; zero: it has none.
+    pub fn push_numbered(&mut self, kind: Kind, parts: &[&[u8]], number: u64) {
+        if number > 0 || !self.numbers.is_empty() {
+            self.numbers.resize(self.messages as usize, 0);
+            self.numbers.push(number);
+        }
+        self.push(kind, parts);
     }
 
     /// Appends a frame of any kind.
@@ -209,7 +262,11 @@ impl BatchBuilder {
     /// Ends the batch and starts the next one.
     pub fn seal(&mut self) -> Batch {
         let (bytes, messages) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.messages));
-        Batch::new(bytes, Content::Frames, messages, &self.meter)
+        let numbers = match self.numbers.is_empty() {
+            true => Rc::default(),
+            false => std::mem::take(&mut self.numbers).into(),
+        };
+        Batch::new(bytes, Content::Frames, messages, numbers, &self.meter)
     }
 
     /// Takes a batch's memory back, if the caller was the last to hold it.
@@ -267,15 +324,49 @@ mod tests {
         assert_eq!(meter.bytes(), whole);
         builder.recycle(batch);
         assert_eq!(meter.bytes(), 0);
-        drop(Batch::notice(Kind::Text, b"none of its business", 1));
+        drop(Batch::notice(Kind::Text, b"none of its business", Skipped::default()));
         assert_eq!(Meter::default().bytes(), 0);
     }
 
     #[test]
+    fn numbers_are_found_again_in_parts_and_copies() {
+        let mut builder = BatchBuilder::default();
+        builder.push_numbered(Kind::Text, &[b"a"], 0);
+        builder.push_numbered(Kind::Text, &[b"b"], 0);
+        for number in [7, 8, 0, 9] {
+            builder.push_numbered(Kind::Text, &[b"x"], number);
+        }
+        let batch = builder.seal();
+        let of = |batch: &Batch, range: Range<usize>| {
+            let Skipped { messages, numbers } = batch.messages_in(range);
+            (messages, numbers)
+        };
+        assert_eq!(of(&batch, 0..18), (6, Some((7, 9))));
+        assert_eq!(of(&batch, 0..6), (2, None));
+        assert_eq!(of(&batch, 3..9), (2, Some((7, 7))));
+        assert_eq!(of(&batch, 9..15), (2, Some((8, 8))));
+        let copy = batch.copy_of(9..18);
+        assert_eq!(of(&copy, 0..9), (3, Some((8, 9))));
+        assert_eq!(of(&copy, 3..9), (2, Some((9, 9))));
+        builder.push_numbered(Kind::Text, &[b"x"], 0);
+        assert_eq!(of(&builder.seal(), 0..3), (1, None), "nothing is left of the batch before");
+    }
+
+    #[test]
+    fn both_together() {
+        let skipped = |messages, numbers| Skipped { messages, numbers };
+        let one = skipped(3, Some((4, 6)));
+        assert_eq!(one.and(skipped(2, Some((7, 8)))), skipped(5, Some((4, 8))));
+        assert_eq!(one.and(skipped(1, None)), skipped(4, Some((4, 6))));
+        assert_eq!(skipped(1, None).and(one), skipped(4, Some((4, 6))));
+    }
+
+    #[test]
     fn a_notice_is_a_frame_and_no_message() {
-        let notice = Batch::notice(Kind::Text, b"ab", 7);
+        let skipped = Skipped { messages: 7, numbers: None };
+        let notice = Batch::notice(Kind::Text, b"ab", skipped);
         assert_eq!(notice.bytes(), b"\x81\x02ab");
-        assert!(notice.skipped() == Some(7) && notice.is_framed() && !notice.is_message(0));
+        assert!(notice.skipped() == Some(skipped) && notice.is_framed() && !notice.is_message(0));
         assert_eq!((notice.count_messages(0..4), notice.frame_end(0)), (0, 4));
     }
 

@@ -88,7 +88,7 @@ impl Deflated {
             start += whole.len();
         }
         places.push((start, bytes.len()));
-        is_shorter.then(|| Deflated { batch: plain.recoded(bytes, plain.count_messages(part)), places })
+        is_shorter.then(|| Deflated { batch: plain.recoded(bytes, part), places })
     }
 
     fn place(&self, plain: usize) -> usize {

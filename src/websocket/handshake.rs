@@ -19,6 +19,11 @@ pub struct Acceptance {
 }
 
 impl Acceptance {
+    /// What the messages mean, if the client named anything known.
+    pub fn subprotocol(&self) -> Option<&'static str> {
+        self.subprotocol
+    }
+
     /// How messages may be compressed, if they may.
     pub fn compression(&self) -> Option<Agreement> {
         self.compression

@@ -11,7 +11,7 @@ pub mod handshake;
 pub mod mask;
 mod message;
 
-pub use batch::{Batch, BatchBuilder, Meter};
+pub use batch::{Batch, BatchBuilder, Meter, Skipped};
 pub use close::{CloseCode, CloseFrame, ProtocolError, REASON_BYTES_MAX};
 pub use decoder::{Decoder, Item, Limits};
 pub use deflate::{Agreement, Deflater, Inflater};

@@ -10,12 +10,13 @@ use crate::support::raw::{self, BINARY, CLOSE, PATIENCE, RawClient, TEXT, frame}
 use crate::support::server::{Wsloop, run_to_end};
 
 /// Each option, its default as `--help` shows it where there is one.
-const OPTIONS: [(&str, Option<&str>); 18] = [
+const OPTIONS: [(&str, Option<&str>); 19] = [
     ("--port", Some("8080")),
     ("--host", Some("127.0.0.1")),
     ("--max-message", Some("64K")),
     ("--max-fragments", Some("16384")),
     ("--max-queue", Some("1M")),
+    ("--history", Some("100")),
     ("--slow", Some("close")),
     ("--max-buffered", Some("256M")),
     ("--send-buffer", Some("256K")),

@@ -78,6 +78,12 @@ impl Bench {
         self.driver.settle();
     }
 
+    /// The client goes away with a reset.
+    pub(crate) fn reset(&mut self, client: usize) {
+        self.driver.network.borrow_mut().reset(self.judges[client].0);
+        self.driver.settle();
+    }
+
     pub(crate) fn vanish(&mut self, client: usize) {
         self.driver.network.borrow_mut().vanish(self.judges[client].0);
     }

@@ -29,6 +29,7 @@ pub(crate) const LIMITS: Limits = Limits {
     address_clients_max: None,
     rate: None,
     compress_bytes_min: 128,
+    history_messages_max: 100,
     slow: Slow::Close,
     buffered_bytes_max: 256 << 20,
     drain_timeout: Duration::from_secs(8),

@@ -13,6 +13,9 @@ use crate::swarm::{Faults, Swarm, talk_much_and_read_all};
 /// Steps of a run; a server or a client that waits for ever is found before.
 const STEPS_MAX: usize = 200_000;
 
+/// For so long the history of a room is kept in which nobody is.
+const ROOM_KEPT: u64 = 600_001;
+
 /// A run in progress.
 pub(crate) struct World {
     random: Random,
@@ -49,6 +52,11 @@ pub(crate) fn run(seed: u64, is_traced: bool) -> u64 {
     }
     if world.driver.server.client_count() == 0 {
         assert_eq!(world.driver.server.room_count(), 0, "rooms go with their last member");
+        if world.stops_at.is_none() {
+            let time = world.driver.time;
+            world.driver.advance_to(time + ROOM_KEPT);
+            assert_eq!(world.driver.server.kept_room_count(), 0, "and their history a while later");
+        }
         assert_eq!(world.driver.server.account().queued, 0, "nothing waits for nobody");
         assert_eq!(world.driver.server.buffered_bytes(), 0, "and takes no memory");
     }

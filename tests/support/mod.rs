@@ -8,5 +8,6 @@
 pub mod browser;
 pub mod client;
 pub mod http;
+pub mod json;
 pub mod raw;
 pub mod server;

@@ -18,8 +18,11 @@ fn answer(target: &str, lines: &str) -> String {
             let slow = slow.map_or(String::new(), |slow| format!(" {slow:?}"));
             match purpose {
                 Purpose::Echo => format!("echo{slow}"),
-                Purpose::Attend { place, name, hears_self } => {
-                    format!("{place:?} {} {hears_self}{slow}", name.unwrap_or_default())
+                Purpose::Attend(Attendance { place, name, hears_self, form, key, since }) => {
+                    let form = if form == Form::Json { " json" } else { "" };
+                    let key = key.map_or("", |_| " key");
+                    let since = since.map_or(String::new(), |(seq, epoch)| format!(" since {seq} {epoch}"));
+                    format!("{place:?} {} {hears_self}{slow}{form}{key}{since}", name.unwrap_or_default())
                 }
             }
         }

@@ -86,6 +86,7 @@ impl World {
             address_clients_max: None,
             rate: None,
             compress_bytes_min: 16,
+            history_messages_max: 100,
             slow: Slow::Close,
             buffered_bytes_max: 256 << 20,
             drain_timeout: Duration::from_secs(8),

@@ -1,0 +1,89 @@
+//! The connection breaks at every byte between a `say` and its `ack`: whoever comes back with its key, its last
+//! `seq` and the same `ref` misses nothing, and what it said is said once.
+
+use serde_json::{Value, json};
+
+use crate::bench::Bench;
+use crate::judge::Heard;
+use crate::random::Random;
+use crate::speech;
+
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+/// Connects to a room in the JSON form.
+fn join(bench: &mut Bench, query: &str) -> usize {
+    let client = bench.connect();
+    let mut request = speech::handshake(&format!("/tea?{query}"));
+    request.truncate(request.len() - 2);
+    request.extend_from_slice(b"Sec-WebSocket-Protocol: wsloop.json\r\n\r\n");
+    bench.send(client, &request);
+    client
+}
+
+/// The objects that a client has heard since.
+fn objects(bench: &mut Bench, client: usize) -> Vec<Value> {
+    let heard = bench.hear(client);
+    let texts = heard.iter().filter_map(|heard| match heard {
+        Heard::Message(message) => Some(serde_json::from_slice(&message.payload).expect("JSON")),
+        _ => None,
+    });
+    texts.collect()
+}
+
+fn of_type(objects: &[Value], kind: &str) -> Vec<Value> {
+    objects.iter().filter(|object| object["type"] == kind).cloned().collect()
+}
+
+fn say(text: &str, reference: &str) -> Vec<u8> {
+    let object = json!({ "type": "say", "text": text, "ref": reference }).to_string();
+    speech::frame(&mut Random::new(1), 0x81, object.as_bytes())
+}
+
+#[test]
+fn a_connection_that_breaks_at_every_byte_of_a_say_loses_and_doubles_nothing() {
+    let length = say("hello", "r1").len();
+    // So many bytes of it arrive; then the connection is reset, or ends with or without the answer read.
+    for sent in 0..=length {
+        for ending in 0..3 {
+            check(sent, ending, length);
+        }
+    }
+}
+
+fn check(sent: usize, ending: usize, length: usize) {
+    let context = format!("{sent} of {length} bytes, ending {ending}");
+    let mut bench = Bench::new();
+    let witness = join(&mut bench, "name=witness");
+    let client = join(&mut bench, &format!("name=alice&key={KEY}"));
+    let welcome = objects(&mut bench, client)[0].clone();
+    let epoch = welcome["epoch"].as_str().expect("an epoch").to_owned();
+    bench.send(client, &say("hello", "r1")[..sent]);
+    match ending {
+        0 => bench.reset(client),
+        1 => bench.end(client),
+        // It reads what came, but has no time to make anything of it.
+        _ => {
+            objects(&mut bench, client);
+            bench.reset(client);
+        }
+    }
+    bench.send(witness, &say("meanwhile", "w1"));
+    // It had heard nothing yet: it resumes from the welcome.
+    let again = join(&mut bench, &format!("name=alice&key={KEY}&since=0&epoch={epoch}"));
+    bench.send(again, &say("hello", "r1"));
+    let heard = objects(&mut bench, again);
+    assert_eq!((&heard[0]["type"], &heard[0]["recovered"]), (&json!("welcome"), &json!(true)), "{context}");
+    assert_eq!(heard[0]["you"], welcome["you"], "{context}: the same person");
+    let texts: Vec<Value> = of_type(&heard, "say").iter().map(|said| said["text"].clone()).collect();
+    let first = sent == length;
+    let wanted = if first { ["hello", "meanwhile"] } else { ["meanwhile", "hello"] };
+    assert_eq!(texts, wanted, "{context}");
+    let ack = of_type(&heard, "ack");
+    assert_eq!(ack.len(), 1, "{context}");
+    assert_eq!(ack[0]["seq"], if first { 1 } else { 2 }, "{context}");
+    let seen = objects(&mut bench, witness);
+    let texts: Vec<Value> = of_type(&seen, "say").iter().map(|said| said["text"].clone()).collect();
+    assert_eq!(texts, wanted, "{context}: the witness");
+    let numbers: Vec<Value> = of_type(&seen, "say").iter().map(|said| said["seq"].clone()).collect();
+    assert_eq!(numbers, [1, 2], "{context}");
+}
