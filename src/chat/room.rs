@@ -2,11 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
+use jiff::Timestamp;
+
 use super::history::History;
 use super::json::Person;
 use super::person::{Names, PersonId, Voice};
 use super::{ClientId, Form, MEMBERS_TOLD_SINGLY_MAX, Place};
 use crate::clock::Time;
+use crate::websocket::Kind;
 
 /// A room or a topic and its members.
 #[derive(Debug)]
@@ -135,6 +138,22 @@ impl Room {
             self.names.free(&voice.who);
         }
         (voice, moved, has_gone)
+    }
+
+    /// Gives a member's message the next number, and remembers it.
+    pub(super) fn number(
+        &mut self,
+        form: Form,
+        index: usize,
+        time: Timestamp,
+        kind: Kind,
+        payload: &[u8],
+        most: usize,
+    ) -> u64 {
+        self.seq += 1;
+        let voice = &self.listeners[form as usize].voices[index];
+        self.history.push(self.seq, time, voice, kind, payload, most);
+        self.seq
     }
 
     /// Calls a person something else, on all connections.

@@ -55,18 +55,16 @@ impl Chat {
     ) -> u64 {
         let Seat::Member { room: id, form, index, .. } = self.seat(client) else { return 0 };
         let room = &mut self.rooms[id.index()];
-        room.seq += 1;
-        let seq = room.seq;
-        let voice = room.voice(form, index as usize).expect("this is a room").clone();
         let before = room.history.bytes();
-        room.history.push(seq, now.wall, &voice, kind, payload, self.history_max);
+        let seq = room.number(form, index as usize, now.wall, kind, payload, self.history_max);
         self.history_bytes = self.history_bytes + room.history.bytes() - before;
         let room = &*room;
+        let voice = room.voice(form, index as usize).expect("this is a room");
         match kind {
             Kind::Binary => tell_plain(room, id, kind, &[payload], effect),
             Kind::Text => tell_plain(room, id, kind, &voice.say(self.time.at(now.wall), payload), effect),
         }
-        let said = || Event::said(seq, now.wall, Person::from(&voice), kind, payload).encode();
+        let said = || Event::said(seq, now.wall, Person::from(voice), kind, payload).encode();
         tell_json(room, id, seq, said, effect);
         seq
     }

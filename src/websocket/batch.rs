@@ -133,7 +133,7 @@ impl Batch {
         let messages = self.count_messages(range.clone());
         let numbers = self.numbers_of(range);
         let mut numbered = numbers.iter().copied().filter(|number| *number > 0);
-        let numbers = numbered.next().map(|first| (first, numbered.last().unwrap_or(first)));
+        let numbers = numbered.next().map(|first| (first, numbered.next_back().unwrap_or(first)));
         Skipped { messages, numbers }
     }
 
