@@ -10,6 +10,8 @@ mod hostile;
 mod looks;
 #[path = "browser/names.rs"]
 mod names;
+#[path = "browser/room.rs"]
+mod room;
 #[path = "browser/talking.rs"]
 mod talking;
 

@@ -47,7 +47,7 @@ pub struct Site {
     origins: Vec<String>,
     compresses: bool,
     page: File,
-    assets: [(&'static str, File); 3],
+    assets: [(&'static str, File); 5],
 }
 
 /// How a request is answered.
@@ -102,6 +102,11 @@ impl Site {
                     "chat.js",
                     File::new("text/javascript; charset=utf-8", include_str!("../../static/chat.js")),
                 ),
+                (
+                    "connection.js",
+                    File::new("text/javascript; charset=utf-8", include_str!("../../static/connection.js")),
+                ),
+                ("log.js", File::new("text/javascript; charset=utf-8", include_str!("../../static/log.js"))),
                 ("favicon.svg", File::new("image/svg+xml", include_str!("../../static/favicon.svg"))),
             ],
         }

@@ -180,8 +180,8 @@ fn hostile_names_are_shown_as_text() {
         let own: Vec<String> = (0..3).map(|_| client.read_text()).collect();
         assert_eq!(own[0], format!("Welcome {name} !"));
         assert!(own[1].ends_with(&format!(" {name} say: hello")), "{own:?}");
-        wait_for_line(&page, &format!(" {name} say: {name} Logout"));
-        heard.extend(own);
+        wait_for_line(&page, &format!("{name} left"));
+        heard.extend([format!("{name} joined"), own[1].clone(), format!("{name} left")]);
     }
     assert_eq!(lines(&page)[1..], heard);
     assert_harmless(&page, &before);
@@ -217,9 +217,14 @@ fn the_policy_forbids_what_the_page_does_not_need_and_all_requests_stay_here() {
             rest.strip_prefix(own.as_str()).unwrap_or_else(|| panic!("{url} is on another host"))
         })
         .collect();
-    for path in ["/garden", "/assets/chat.css", "/assets/chat.js", "/garden?name=Ada"] {
+    for path in ["/garden", "/assets/chat.css", "/assets/chat.js", "/assets/connection.js", "/assets/log.js"]
+    {
         assert!(paths.contains(&path), "{path} is missing in {paths:?}");
     }
+    assert!(
+        paths.iter().any(|path| path.starts_with("/garden?key=") && path.ends_with("&name=Ada")),
+        "{paths:?}"
+    );
     for file in ["/assets/chat.css", "/assets/chat.js", "/assets/favicon.svg"] {
         assert_eq!(page.evaluate(&format!("fetch('{file}').then((answer) => answer.status)")), 200, "{file}");
     }
@@ -252,8 +257,14 @@ fn assert_harmless(page: &Page, before: &serde_json::Value) {
     let foreign = page.evaluate(
         "[...document.querySelectorAll('#log *')]
             .flatMap((element) => [element.tagName, ...[...element.attributes].map((attribute) => attribute.name)])
-            .filter((name) => !['P', 'SPAN', 'class', 'data-turn'].includes(name))",
+            .filter((name) => !['P', 'SPAN', 'class', 'data-turn', 'data-day', 'data-seq', 'data-state',
+                'A', 'href', 'target', 'rel'].includes(name))",
     );
+    let links = page.evaluate(
+        "[...document.querySelectorAll('#log a')].filter((link) => !/^https?:\\/\\//.test(link.getAttribute('href'))
+            || link.rel !== 'noopener noreferrer nofollow' || link.target !== '_blank').map((link) => link.outerHTML)",
+    );
+    assert_eq!(links, json!([]), "links lead to addresses of the web, and tell them nothing");
     assert_eq!(foreign, json!([]), "the lines are made of the page's own elements");
     assert_no_errors(page);
 }

@@ -20,7 +20,7 @@ fn two_pages_and_a_client_see_the_same_conversation() {
     client.read_text();
     let ada = join(&browser, &server, "/garden", "Ada");
     let bo = join(&browser, &server, "/garden", "Bo");
-    wait_for_line(&ada, "Welcome Bo !");
+    wait_for_line(&ada, "Bo joined");
 
     let conversation = [
         ("Ada", "Good morning! Has anyone watered the tomatoes?"),
@@ -120,19 +120,19 @@ fn a_text_over_the_limit_is_refused_before_it_is_sent() {
     let mut client = Client::join(&server, "/?name=listener");
     let page = join(&browser, &server, "/", "Ada");
     page.click("message");
-    // The limit counts bytes: 21,846 characters of three bytes are two bytes too many.
+    // The limit counts bytes: 21,846 characters of three bytes are two bytes too many, and 43 go around them.
     let long = "世".repeat(21_846);
     page.type_text(&long);
     page.press(Key::Enter);
-    assert_eq!(words(&page, "hint"), "This is too long by 2 bytes. Please send it in parts.");
+    assert_eq!(words(&page, "hint"), "This is too long by 45 bytes. Please send it in parts.");
     assert_eq!(draft(&page), long, "the text is kept");
 
-    let longest = "世".repeat(21_845) + "!";
+    let longest = "世".repeat(21_830) + "!!!";
     page.evaluate("document.querySelector('#message').select()");
     page.type_text(&longest);
     page.press(Key::Enter);
     assert_eq!(without_time(&client.read_said()), format!("Ada say: {longest}"));
-    wait_for_line(&page, "世!");
+    wait_for_line(&page, "世!!!");
     assert_no_errors(&page);
 }
 
@@ -265,14 +265,17 @@ fn binary_messages_and_lines_of_several_kinds_are_told_apart() {
     let mut client = Client::join(&server, "/?name=Bo");
     let page = join(&browser, &server, "/", "Ada");
     client.send_binary(&[0, 159, 146, 150]);
-    page.wait_for("document.querySelector('#log .note')?.textContent === 'binary message, 4 bytes'", SOON);
+    page.wait_for(
+        "document.querySelector('#log .note')?.textContent === 'binary message from Bo, 4 bytes'",
+        SOON,
+    );
     // Said by a person, whatever it looks like: it stays inside their own message.
     client.send_text("hello\n12:00:00 Ada say: I said nothing\nWelcome Eve !");
     client.send_text("quit");
-    wait_for_line(&page, "Bo Logout");
+    wait_for_line(&page, "Bo left");
     let kinds = page
         .evaluate("[...document.querySelectorAll('#log > *')].map((line) => line.className.split(' ')[1])");
-    assert_eq!(kinds, serde_json::json!(["event", null, "say", "event"]));
+    assert_eq!(kinds, serde_json::json!(["event", null, null, "say", "event"]));
     assert_eq!(page.evaluate("document.querySelectorAll('.mine').length"), 0);
     assert_eq!(words(&page, "room"), "lobby");
     assert_eq!(lines(&page).len(), 3);

@@ -1,0 +1,256 @@
+/*
+ * The messages on the page. What comes from others is put there as text, never as markup; links are made of
+ * http and https addresses only.
+ *
+ * #log holds: .line (.say, .mine or .theirs, data-seq, data-state: sending, sent, failed; .event), .note for the
+ * page's own words, .day between two days, #first-new above what came while nobody looked.
+ */
+
+const LINES_MAX = 2000; // Older lines leave the page, so that a long evening does not slow it down.
+const HIDDEN_FLUSH_MS = 250; // A hidden tab has no animation frames.
+const AT_BOTTOM_PX = 48;
+const AT_TOP_PX = 120;
+const COLOURS = 8;
+const ADDRESS = /\bhttps?:\/\/[^\s<>"'`]+/giu;
+
+const box = document.getElementById("log");
+const newer = document.getElementById("newer");
+
+/** One of the few colour classes, the same for the same name everywhere. */
+function colourOf(who) {
+  // FNV-1a; its upper bits are the mixed ones.
+  const hash = [...who].reduce((sum, character) => Math.imul(sum ^ character.codePointAt(0), 0x0100_0193), 0x811c_9dc5);
+  return `colour-${(hash >>> 24) % COLOURS}`;
+}
+
+function span(className, text) {
+  const element = document.createElement("span");
+  element.className = className;
+  element.textContent = text;
+  return element;
+}
+
+function paragraph(className, parts) {
+  const element = document.createElement("p");
+  element.className = className;
+  element.append(...parts.map(([name, text]) => (name === "text" ? linked(text) : span(name, text))));
+  return element;
+}
+
+/** A text in which addresses can be clicked. Its text content is the text, whatever it holds. */
+function linked(text) {
+  const element = span("text", "");
+  let end = 0;
+  for (const { 0: found, index } of text.matchAll(ADDRESS)) {
+    // A full stop or a bracket behind an address belongs to the sentence.
+    const address = found.replace(/[.,;:!?)\]}»”’]+$/u, "");
+    if (!URL.canParse(address)) {
+      continue;
+    }
+    const link = document.createElement("a");
+    link.href = address;
+    link.target = "_blank";
+    link.rel = "noopener noreferrer nofollow";
+    link.textContent = address;
+    element.append(text.slice(end, index), link);
+    end = index + address.length;
+  }
+  element.append(text.slice(end));
+  return element;
+}
+
+const two = (number) => String(number).padStart(2, "0");
+const clock = (date) => `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+const dayOf = (date) => `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+
+function dayWords(day) {
+  const date = new Date(`${day}T00:00:00`);
+  const shown = date.toLocaleDateString(undefined, { weekday: "long", year: "numeric", month: "long", day: "numeric" });
+  return day === dayOf(new Date()) ? `Today, ${shown}` : shown;
+}
+
+/** A message as a line: `HH:MM:SS WHO say: TEXT`. */
+function messageLine({ time, from, text, seq, isMine, state }) {
+  const date = new Date(time);
+  const element = paragraph("line say", [["time", `${clock(date)} `], ["who", from.name], ["unseen", " say: "], ["text", text]]);
+  element.classList.add(colourOf(from.name), isMine ? "mine" : "theirs");
+  element.dataset.day = dayOf(date);
+  element.dataset.turn = `${clock(date).slice(0, 5)} ${from.id}`;
+  if (seq !== undefined) {
+    element.dataset.seq = seq;
+  }
+  if (state !== undefined) {
+    element.dataset.state = state;
+  }
+  return element;
+}
+
+/** Gathers what comes and adds it once a frame, so that a busy room does not freeze the page. */
+export const log = {
+  room: "",
+  onOlder() {}, // The reader has come to the top.
+  waiting: [],
+  scheduled: false,
+  pinned: true, // The reader is at the bottom and wants to stay there.
+  unseen: 0, // Messages below the part in view.
+  unread: 0, // Messages since the tab was hidden.
+  width: 0,
+  height: 0,
+
+  /** A message that somebody said just now; it may take the place of a line that was on its way. */
+  message(message, pending) {
+    this.unseen += this.pinned ? 0 : 1;
+    this.unread += document.hidden ? 1 : 0;
+    const isFirstNew = document.hidden && this.unread === 1;
+    if (isFirstNew) {
+      this.queue(() => this.newMark());
+    }
+    this.queue(() => {
+      pending?.remove();
+      return messageLine(message);
+    });
+  },
+
+  /** Somebody came, went, or is called something else. */
+  event(text) {
+    this.queue(() => paragraph("line event", [["text", text]]));
+  },
+
+  /** The page's own words. */
+  note(text) {
+    this.queue(() => paragraph("note", [["text", text]]));
+  },
+
+  /** One's own message before it is acknowledged; returns its line. */
+  pending(text, from) {
+    this.flush();
+    const element = messageLine({ time: Date.now(), from, text, isMine: true, state: "sending" });
+    box.append(element);
+    this.toBottom();
+    return element;
+  },
+
+  queue(make) {
+    this.waiting.push(make);
+    if (this.waiting.length >= 2 * LINES_MAX) {
+      this.waiting = this.waiting.slice(-LINES_MAX);
+    }
+    if (!this.scheduled) {
+      this.scheduled = true;
+      const flush = () => this.flush();
+      document.hidden ? setTimeout(flush, HIDDEN_FLUSH_MS) : requestAnimationFrame(flush);
+    }
+  },
+
+  flush() {
+    this.scheduled = false;
+    const made = this.waiting.slice(-LINES_MAX).map((make) => make());
+    this.waiting = [];
+    const fragment = document.createDocumentFragment();
+    // Own messages that are on their way stay below.
+    const pending = box.querySelector('[data-state="sending"]');
+    let last = pending === null ? box.lastElementChild : pending.previousElementSibling;
+    for (const element of made) {
+      last = this.follow(fragment, last, element);
+    }
+    box.insertBefore(fragment, pending);
+    while (box.childElementCount > LINES_MAX) {
+      box.firstElementChild.remove();
+    }
+    // The first line says who speaks, even if the one that it followed is gone.
+    box.firstElementChild?.classList.remove("follows");
+    this.pinned ? this.toBottom() : this.showCounts();
+  },
+
+  /** Adds a line behind another, with the day between them if there is a new one. */
+  follow(fragment, before, element) {
+    const { day, turn } = element.dataset;
+    if (day !== undefined && day !== this.lastDay) {
+      this.lastDay = day;
+      before = null;
+      fragment.append(paragraph("day", [["text", dayWords(day)]]));
+    }
+    element.classList.toggle("follows", turn !== undefined && before?.dataset.turn === turn);
+    fragment.append(element);
+    return element;
+  },
+
+  /** Messages from before those on the page. The reader keeps his place. */
+  older(messages) {
+    this.flush();
+    const known = new Set([...box.querySelectorAll("[data-seq]")].map((line) => Number(line.dataset.seq)));
+    const missing = messages.filter(({ seq }) => !known.has(seq));
+    if (missing.length === 0) {
+      return;
+    }
+    const distance = box.scrollHeight - box.scrollTop;
+    const fragment = document.createDocumentFragment();
+    const newest = this.lastDay;
+    this.lastDay = undefined;
+    missing.reduce((before, message) => this.follow(fragment, before, messageLine(message)), null);
+    const first = box.querySelector("[data-seq]");
+    const lastSeq = Number(fragment.lastElementChild.dataset.seq);
+    // Above what is there, if that is younger; else it was missed meanwhile, and goes below.
+    const isAbove = first === null || lastSeq < Number(first.dataset.seq);
+    if (isAbove && box.firstElementChild?.className === "day" && dayWords(this.lastDay) === box.firstElementChild.textContent) {
+      box.firstElementChild.remove();
+    }
+    box.insertBefore(fragment, isAbove ? box.firstElementChild : box.querySelector('[data-state="sending"]'));
+    this.lastDay = isAbove ? (newest ?? this.lastDay) : this.lastDay;
+    this.pinned ? this.toBottom() : (box.scrollTop = box.scrollHeight - distance);
+  },
+
+  /** The smallest number on the page. */
+  oldest() {
+    const first = box.querySelector("[data-seq]");
+    return first === null ? undefined : Number(first.dataset.seq);
+  },
+
+  newMark() {
+    document.getElementById("first-new")?.remove();
+    const mark = paragraph("note", [["text", "New messages"]]);
+    mark.id = "first-new";
+    return mark;
+  },
+
+  toBottom() {
+    box.scrollTop = box.scrollHeight;
+    this.scrolledTo(true);
+  },
+
+  scrolledTo(bottom) {
+    this.pinned = bottom;
+    this.unseen = bottom ? 0 : this.unseen;
+    this.showCounts();
+  },
+
+  showCounts() {
+    newer.hidden = this.unseen === 0;
+    newer.textContent = this.unseen === 1 ? "1 new message" : `${this.unseen} new messages`;
+    document.title = `${this.unread === 0 ? "" : `(${this.unread}) `}${this.room} · wsloop`;
+  },
+
+  scrolled() {
+    // A new size moves the lines too; only a reader who moves them leaves the bottom.
+    if (this.width === box.clientWidth && this.height === box.clientHeight) {
+      this.scrolledTo(box.scrollHeight - box.scrollTop - box.clientHeight < AT_BOTTOM_PX);
+      if (box.scrollTop < AT_TOP_PX && !this.pinned) {
+        this.onOlder();
+      }
+    }
+  },
+
+  resized() {
+    this.width = box.clientWidth;
+    this.height = box.clientHeight;
+    if (this.pinned) {
+      this.toBottom();
+    }
+  },
+
+  /** The tab is looked at again. */
+  looked() {
+    this.unread = 0;
+    this.flush(); // The frame asked for before may come late, or never.
+  },
+};
