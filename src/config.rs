@@ -9,6 +9,7 @@ use clap::{CommandFactory as _, Parser};
 use log::LevelFilter;
 
 use crate::connection;
+use crate::event_loop::Addresses;
 use crate::server::{self, Rate, Site, Slow};
 use crate::websocket;
 
@@ -109,6 +110,11 @@ struct Options {
     #[arg(long, env = "WSLOOP_ALLOW_HOST", value_name = "NAME", value_delimiter = ',', value_parser = parse_name)]
     allow_host: Vec<String>,
 
+    /// Serve /stats, /metrics and /dashboard at this address and nowhere else, for instance 127.0.0.1:9090 [default: at
+    /// the same address as all]
+    #[arg(long, env = "WSLOOP_ADMIN", value_name = "ADDRESS:PORT", value_parser = parse_admin)]
+    admin: Option<SocketAddr>,
+
     /// How much to log: off, error, warn, info, debug or trace [default: RUST_LOG, or info]
     #[arg(long, env = "WSLOOP_LOG_LEVEL", value_name = "LEVEL")]
     log_level: Option<LevelFilter>,
@@ -118,11 +124,9 @@ struct Options {
 #[derive(Debug)]
 pub struct Config {
     /// Where to listen.
-    pub address: SocketAddr,
+    pub addresses: Addresses,
     /// What the server may cost.
     pub limits: server::Limits,
-    /// The kernel's buffer for what one client has not taken yet.
-    pub send_buffer: usize,
     /// The page, which hosts are answered to, and which origins may connect.
     pub site: Site,
     /// How much to log; `None` leaves it to RUST_LOG.
@@ -183,7 +187,11 @@ impl Config {
         }
         let machine = gethostname::gethostname().to_string_lossy().into_owned();
         Ok(Ok(Config {
-            address: SocketAddr::new(options.host, options.port),
+            addresses: Addresses {
+                users: SocketAddr::new(options.host, options.port),
+                operators: options.admin,
+                send_buffer: options.send_buffer,
+            },
             limits: server::Limits {
                 connection: connection::Limits {
                     websocket: websocket::Limits {
@@ -205,7 +213,6 @@ impl Config {
                 buffered_bytes_max,
                 drain_timeout: options.drain_timeout,
             },
-            send_buffer: options.send_buffer,
             site: Site::new(
                 [vec!["localhost".to_owned(), machine], options.allow_host].concat(),
                 options.origin,
@@ -255,6 +262,12 @@ fn parse_send_buffer(text: &str) -> Result<usize, String> {
         size @ 4096..=0x4000_0000 => Ok(size),
         _ => Err("give a size from 4K to 1024M".to_owned()),
     }
+}
+
+fn parse_admin(text: &str) -> Result<SocketAddr, String> {
+    let text = text.strip_prefix("localhost:").map_or(text.to_owned(), |port| format!("127.0.0.1:{port}"));
+    text.parse()
+        .map_err(|_| "give an IP address and a port, for instance 127.0.0.1:9090 or [::1]:9090".to_owned())
 }
 
 fn parse_slow(text: &str) -> Result<Slow, String> {
@@ -339,7 +352,7 @@ mod tests {
     #[test]
     fn defaults() {
         let config = config(&[]).expect("defaults are valid");
-        assert_eq!(config.address.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.addresses.users.to_string(), "127.0.0.1:8080");
         let limits = config.limits.connection;
         assert_eq!(limits.websocket.message_bytes_max, 65_536);
         assert_eq!(limits.websocket.fragments_max, 16_384);
@@ -398,6 +411,7 @@ mod tests {
             (["--max-clients", "937"], "ulimit -n 1001"),
             (["--port", "65536"], "--port"),
             (["--host", "example.com"], "IP address"),
+            (["--admin", "9090"], "IP address and a port"),
             (["--max-message", "64X"], "with K or M"),
             (["--ping-interval", "20"], "for instance 10s"),
             (["--handshake-timeout", "0"], "more than no time"),

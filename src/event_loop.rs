@@ -16,11 +16,12 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::clock::{Clock, Now, Time};
 use crate::process;
-use crate::server::{Acceptor, Account, Limits, Listener, Outside, Readiness, Server, Site, Stream};
+use crate::server::{Acceptor, Access, Account, Limits, Listener, Outside, Readiness, Server, Site, Stream};
 
 /// Clients' tokens are their slots, counted from zero.
-const LISTENER: Token = Token(usize::MAX - 1);
-const SIGNALS: Token = Token(usize::MAX - 2);
+const SIGNALS: Token = Token(usize::MAX - 1);
+const USERS: Token = Token(usize::MAX - 2);
+const OPERATORS: Token = Token(usize::MAX - 3);
 /// Connections that the kernel holds until they are accepted; it caps this by net.core.somaxconn.
 const BACKLOG: i32 = 4096;
 /// Readiness that one poll can report: so much that no client waits a turn for being noticed.
@@ -76,20 +77,30 @@ impl fmt::Display for LoopError {
     }
 }
 
+/// Where to listen.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// For everybody.
+    pub users: SocketAddr,
+    /// For operators, if they have one of their own: then the reports are there only.
+    pub operators: Option<SocketAddr>,
+    /// The kernel's buffer for what one client has not taken yet.
+    pub send_buffer: usize,
+}
+
 /// Serves at an address until a signal stops it.
 ///
 /// # Errors
 /// If it cannot start, or was stopped before all was delivered.
-pub fn run(address: SocketAddr, send_buffer: usize, limits: Limits, site: Site) -> Result<(), LoopError> {
-    EventLoop::start(address, send_buffer, limits, site)?.run()
+pub fn run(addresses: Addresses, limits: Limits, site: Site) -> Result<(), LoopError> {
+    EventLoop::start(addresses, limits, site)?.run()
 }
 
 struct EventLoop {
     poll: Poll,
     events: Events,
     /// None once nobody is taken any more.
-    listener: Option<TcpListener>,
-    acceptor: Acceptor,
+    entrances: Vec<Entrance>,
     /// A descriptor kept for the day on which there is no other: it is given up for as long as it takes to
     /// tell one client so.
     reserve: Option<File>,
@@ -102,31 +113,39 @@ struct EventLoop {
     clock: Clock,
 }
 
-/// The listener, and what is needed to take connections from it.
+/// Where connections come in.
+struct Entrance {
+    token: Token,
+    listener: TcpListener,
+    acceptor: Acceptor,
+    access: Access,
+}
+
+/// A listener, and what is needed to take connections from it.
 struct Door<'a> {
     listener: &'a TcpListener,
+    access: Access,
     registry: &'a Registry,
     reserve: &'a mut Option<File>,
 }
 
 impl EventLoop {
-    fn start(
-        address: SocketAddr,
-        send_buffer: usize,
-        limits: Limits,
-        site: Site,
-    ) -> Result<EventLoop, LoopError> {
+    fn start(addresses: Addresses, limits: Limits, site: Site) -> Result<EventLoop, LoopError> {
         let system = |what| move |error| LoopError::System(what, error);
         let poll = Poll::new().map_err(system("create a poll"))?;
-        let mut listener = listen(address, send_buffer).map_err(|error| LoopError::Listen(address, error))?;
-        let address = listener.local_addr().map_err(system("read the listener's address"))?;
         let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(system("catch signals"))?;
         let registry = poll.registry();
-        registry
-            .register(&mut listener, LISTENER, Interest::READABLE)
-            .map_err(system("poll the listener"))?;
         registry.register(&mut signals, SIGNALS, Interest::READABLE).map_err(system("poll signals"))?;
+        let access = addresses.operators.map_or(Access::Everything, |_| Access::Users);
+        let mut entrances = vec![Entrance::open(registry, addresses.users, &addresses, USERS, access)?];
+        let address = entrances[0].listener.local_addr().map_err(system("read the listener's address"))?;
         info!("listening on {address}: open {}", url(address));
+        if let Some(address) = addresses.operators {
+            let entrance = Entrance::open(registry, address, &addresses, OPERATORS, Access::Operators)?;
+            let address = entrance.listener.local_addr().map_err(system("read the listener's address"))?;
+            info!("operators: open {}dashboard (--admin)", url(address));
+            entrances.push(entrance);
+        }
         info!("up to {} clients (--max-clients)", limits.clients_max);
         let zone = jiff::tz::TimeZone::system();
         let started = Instant::now();
@@ -139,8 +158,7 @@ impl EventLoop {
         Ok(EventLoop {
             poll,
             events: Events::with_capacity(limits.clients_max.saturating_add(8).min(EVENTS_MAX)),
-            listener: Some(listener),
-            acceptor: Acceptor::default(),
+            entrances,
             reserve: File::open(RESERVE).ok(),
             signals,
             is_signalled: false,
@@ -163,14 +181,14 @@ impl EventLoop {
             let now = self.now();
             self.note_readiness();
             self.handle_signals(now)?;
-            if let Some(listener) = &self.listener {
+            for Entrance { listener, acceptor, access, .. } in &mut self.entrances {
                 let registry = self.poll.registry();
-                let mut door = Door { listener, registry, reserve: &mut self.reserve };
-                self.acceptor.accept(now, &mut door, &mut self.server);
+                let mut door = Door { listener, access: *access, registry, reserve: &mut self.reserve };
+                acceptor.accept(now, &mut door, &mut self.server);
             }
             self.server.turn(now);
             if !self.server.is_accepting() {
-                self.listener = None;
+                self.entrances.clear();
             }
             if self.server.is_drained(now) {
                 self.log_account();
@@ -206,11 +224,9 @@ impl EventLoop {
         if self.server.has_work() {
             return Some(Duration::ZERO);
         }
-        let accept_at = match &self.listener {
-            Some(_) => self.acceptor.deadline(self.server.client_count()),
-            None => Time::NEVER,
-        };
-        let wake_at = self.server.deadline().min(accept_at);
+        let clients = self.server.client_count();
+        let accept_at = self.entrances.iter().map(|entrance| entrance.acceptor.deadline(clients)).min();
+        let wake_at = self.server.deadline().min(accept_at.unwrap_or(Time::NEVER));
         let now = self.time();
         self.clock.sleep_until(wake_at);
         (wake_at != Time::NEVER).then(|| wake_at.since(now))
@@ -219,7 +235,10 @@ impl EventLoop {
     fn note_readiness(&mut self) {
         for event in &self.events {
             match event.token() {
-                LISTENER => self.acceptor.handle_ready(),
+                token @ (USERS | OPERATORS) => {
+                    let entrance = self.entrances.iter_mut().find(|entrance| entrance.token == token);
+                    entrance.into_iter().for_each(|entrance| entrance.acceptor.handle_ready());
+                }
                 SIGNALS => self.is_signalled = true,
                 Token(token) => {
                     let readiness = Readiness {
@@ -249,7 +268,26 @@ impl EventLoop {
     }
 }
 
+impl Entrance {
+    fn open(
+        registry: &Registry,
+        address: SocketAddr,
+        addresses: &Addresses,
+        token: Token,
+        access: Access,
+    ) -> Result<Entrance, LoopError> {
+        let wrong = |error| LoopError::Listen(address, error);
+        let mut listener = listen(address, addresses.send_buffer).map_err(wrong)?;
+        registry.register(&mut listener, token, Interest::READABLE).map_err(wrong)?;
+        Ok(Entrance { token, listener, acceptor: Acceptor::default(), access })
+    }
+}
+
 impl Listener<TcpStream> for Door<'_> {
+    fn access(&self) -> Access {
+        self.access
+    }
+
     fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
         self.listener.accept()
     }

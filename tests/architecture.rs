@@ -24,7 +24,11 @@ const LAYERS: &[Layer] = &[
     Layer { name: "main", uses: &["config", "event_loop"], pure: false },
     // The map of the modules: it declares all and uses none.
     Layer { name: "lib", uses: &[], pure: true },
-    Layer { name: "config", uses: &["server", "connection", "chat", "websocket", "http"], pure: false },
+    Layer {
+        name: "config",
+        uses: &["event_loop", "server", "connection", "chat", "websocket", "http"],
+        pure: false,
+    },
     Layer { name: "event_loop", uses: &["server", "process", "clock"], pure: false },
     Layer { name: "process", uses: &["server"], pure: false },
     // Used by all, in builds of one test.

@@ -4,6 +4,8 @@ mod support;
 
 #[path = "browser/connection.rs"]
 mod connection;
+#[path = "browser/dashboard.rs"]
+mod dashboard;
 #[path = "browser/hostile.rs"]
 mod hostile;
 #[path = "browser/looks.rs"]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use log::warn;
 
-use super::{Server, Stream};
+use super::{Access, Server, Stream};
 use crate::clock::{Now, Time};
 use crate::planted::planted;
 
@@ -19,6 +19,9 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Where connections come from.
 pub trait Listener<S> {
+    /// Who comes this way.
+    fn access(&self) -> Access;
+
     /// Takes the next one; `WouldBlock` says that an edge will tell of it.
     ///
     /// # Errors
@@ -128,7 +131,7 @@ impl Acceptor {
         server: &mut Server<S>,
     ) {
         match listener.register(&mut stream, server.next_token()) {
-            Ok(()) if server.accept(now, stream, address) => {}
+            Ok(()) if server.accept(now, stream, address, listener.access()) => {}
             Ok(()) => {
                 let what = "more clients than --max-clients or --max-per-ip, and many more wait";
                 self.log(now, &io::Error::other(what));

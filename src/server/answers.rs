@@ -13,27 +13,29 @@ use crate::http::{Refusal, Response};
 impl<S: Stream> Server<S> {
     /// Answers a request. One without a WebSocket is the last thing that is heard of who makes it.
     pub(super) fn answer(&mut self, now: Now, id: ClientId, head: &[u8]) {
-        let (response, with_body) = match self.site.answer(head, matches!(self.mode, Mode::Serving)) {
-            Ok(Answer::Open(response, purpose, compression, slow)) => {
-                let client = &mut self.clients[id.index()];
-                debug!("{} connected: {}", client.address, first_line(head));
-                let response = response.encode(Some(now.wall), true);
-                client.connection.open(now.time, &self.limits.connection, response, compression);
-                client.is_websocket = true;
-                client.slow = slow.unwrap_or(client.slow);
-                let address = client.address;
-                self.websockets += 1;
-                self.counters.opened += 1;
-                self.chat.enter(now, id, address, purpose, &mut |effect| self.outgoing.apply(effect));
-                if let Some(room) = self.chat.room_of(id) {
-                    self.clients[id.index()].account = self.ledger.attach(room);
+        let (response, with_body) =
+            match self.site.answer(head, matches!(self.mode, Mode::Serving), self.clients[id.index()].access)
+            {
+                Ok(Answer::Open(response, purpose, compression, slow)) => {
+                    let client = &mut self.clients[id.index()];
+                    debug!("{} connected: {}", client.address, first_line(head));
+                    let response = response.encode(Some(now.wall), true);
+                    client.connection.open(now.time, &self.limits.connection, response, compression);
+                    client.is_websocket = true;
+                    client.slow = slow.unwrap_or(client.slow);
+                    let address = client.address;
+                    self.websockets += 1;
+                    self.counters.opened += 1;
+                    self.chat.enter(now, id, address, purpose, &mut |effect| self.outgoing.apply(effect));
+                    if let Some(room) = self.chat.room_of(id) {
+                        self.clients[id.index()].account = self.ledger.attach(room);
+                    }
+                    return;
                 }
-                return;
-            }
-            Ok(Answer::Respond(response, with_body)) => (response, with_body),
-            Ok(Answer::Report(report, with_body)) => (self.report(now, report), with_body),
-            Err(refusal) => return self.refuse(now, id, refusal, head),
-        };
+                Ok(Answer::Respond(response, with_body)) => (response, with_body),
+                Ok(Answer::Report(report, with_body)) => (self.report(now, report), with_body),
+                Err(refusal) => return self.refuse(now, id, refusal, head),
+            };
         let client = &mut self.clients[id.index()];
         debug!("{} got {}: {}", client.address, response.status(), first_line(head));
         client.connection.respond(now.time, response.encode(Some(now.wall), with_body), true);

@@ -54,7 +54,7 @@ use ledger::{AccountId, Ledger};
 use outgoing::Outgoing;
 pub use rate::Rate;
 use rate::Usages;
-pub use site::Site;
+pub use site::{Access, Site};
 pub use slow::Slow;
 
 /// What this server calls itself in reports.
@@ -209,6 +209,7 @@ struct Client<S> {
     read_bytes: u32,
     account: AccountId,
     slow: Slow,
+    access: Access,
     is_websocket: bool,
     is_read_closed: bool,
     /// In `runnable`, in `flushable`, and among those who get a part of a batch.
@@ -264,8 +265,9 @@ impl<S: Stream> Server<S> {
 
     /// Takes a stream that was registered under [`Server::next_token`]. A full server refuses it;
     /// `false`: without even keeping it.
-    pub fn accept(&mut self, now: Now, stream: S, address: SocketAddr) -> bool {
-        let is_full = self.clients.len() >= self.limits.clients_max;
+    pub fn accept(&mut self, now: Now, stream: S, address: SocketAddr, access: Access) -> bool {
+        // Operators want to look when everything is full.
+        let is_full = self.clients.len() >= self.limits.clients_max && access != Access::Operators;
         self.counters.accepted += 1;
         if self.clients.len() >= self.limits.clients_max.saturating_add(REFUSED_MAX) {
             self.counters.note_refusal(Refusal::Full);
@@ -284,6 +286,7 @@ impl<S: Stream> Server<S> {
             read_bytes: FIRST_READ_BYTES,
             account: AccountId::NONE,
             slow: self.limits.slow,
+            access,
             is_websocket: false,
             is_read_closed: false,
             is_runnable: false,

@@ -12,6 +12,9 @@ use crate::chat::{Attendance, Form, Place, Purpose, name_of};
 use crate::http::{Authority, Refusal, Request, Response};
 use crate::websocket::{Agreement, handshake};
 
+const HTML: &str = "text/html; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
 /// The room of the path `/`.
 const LOBBY: &str = "lobby";
 /// Names of rooms and topics, in characters.
@@ -47,7 +50,20 @@ pub struct Site {
     origins: Vec<String>,
     compresses: bool,
     page: File,
-    assets: [(&'static str, File); 5],
+    dashboard: File,
+    assets: [(&'static str, File); 9],
+}
+
+/// Which part of the site a client gets: all of it, or one where operators have an address of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Access {
+    /// Everything: there is one address for all.
+    #[default]
+    Everything,
+    /// Everything but the reports.
+    Users,
+    /// The reports, and whether the server is alive.
+    Operators,
 }
 
 /// How a request is answered.
@@ -84,7 +100,23 @@ enum Target<'a> {
     Health,
     Ready,
     Report(Report),
+    Dashboard,
 }
+
+impl Target<'_> {
+    /// Whether it is there for a client of this part.
+    fn is_for(&self, access: Access) -> bool {
+        match self {
+            Target::Report(_) | Target::Dashboard => access != Access::Users,
+            Target::Connect(_) | Target::Page => access != Access::Operators,
+            Target::File(_) | Target::Health | Target::Ready => true,
+        }
+    }
+}
+
+const NOTHING: Refusal = Refusal::NoSuchPath(
+    "nothing is here; rooms are /ROOM, and there are /echo, /broadcast and /broadcast/TOPIC",
+);
 
 impl Site {
     /// A site that answers to IP addresses and to these hosts, and lets in pages of its own and of
@@ -95,29 +127,31 @@ impl Site {
             hosts,
             origins,
             compresses,
-            page: File::new("text/html; charset=utf-8", include_str!("../../static/index.html")),
+            page: File::new(HTML, include_str!("../../static/index.html")),
+            dashboard: File::new(HTML, include_str!("../../static/dashboard.html")),
             assets: [
-                ("chat.css", File::new("text/css; charset=utf-8", include_str!("../../static/chat.css"))),
-                (
-                    "chat.js",
-                    File::new("text/javascript; charset=utf-8", include_str!("../../static/chat.js")),
-                ),
-                (
-                    "connection.js",
-                    File::new("text/javascript; charset=utf-8", include_str!("../../static/connection.js")),
-                ),
-                ("log.js", File::new("text/javascript; charset=utf-8", include_str!("../../static/log.js"))),
+                ("chat.css", File::new(STYLE, include_str!("../../static/chat.css"))),
+                ("chat.js", File::new(SCRIPT, include_str!("../../static/chat.js"))),
+                ("connection.js", File::new(SCRIPT, include_str!("../../static/connection.js"))),
+                ("log.js", File::new(SCRIPT, include_str!("../../static/log.js"))),
                 ("favicon.svg", File::new("image/svg+xml", include_str!("../../static/favicon.svg"))),
+                ("dashboard.css", File::new(STYLE, include_str!("../../static/dashboard.css"))),
+                ("dashboard.js", File::new(SCRIPT, include_str!("../../static/dashboard.js"))),
+                ("uplot.css", File::new(STYLE, include_str!("../../static/uplot/uplot.css"))),
+                ("uplot.js", File::new(SCRIPT, include_str!("../../static/uplot/uplot.js"))),
             ],
         }
     }
 
     /// Answers a request head. A server that is about to stop only reports on itself.
-    pub(super) fn answer(&self, head: &[u8], is_serving: bool) -> Result<Answer, Refusal> {
+    pub(super) fn answer(&self, head: &[u8], is_serving: bool, access: Access) -> Result<Answer, Refusal> {
         let request = &Request::parse(head)?;
         self.check_host(request)?;
         let is_handshake = handshake::is_wanted(request);
         let target = self.find(request, is_handshake)?;
+        if !target.is_for(access) {
+            return Err(NOTHING);
+        }
         if !is_serving && !matches!(target, Target::Health | Target::Report(_)) {
             return Err(Refusal::Draining);
         }
@@ -142,6 +176,7 @@ impl Site {
             _ if handshake::is_broken(request) => Err(Refusal::UpgradeRequired(
                 "the Upgrade header of this WebSocket handshake is missing; a proxy on the way may have dropped it",
             )),
+            Target::Dashboard => Ok(Answer::Respond(self.dashboard.response(request), !request.is_head)),
             Target::Page => Ok(Answer::Respond(self.page.response(request), !request.is_head)),
             Target::Connect(_) => Err(Refusal::UpgradeRequired(
                 "this path speaks WebSocket; connect with ws:// (for instance: websocat ws://HOST:PORT/echo)",
@@ -176,9 +211,6 @@ impl Site {
     }
 
     fn find(&self, request: &Request<'_>, is_handshake: bool) -> Result<Target<'_>, Refusal> {
-        const NOTHING: Refusal = Refusal::NoSuchPath(
-            "nothing is here; rooms are /ROOM, and there are /echo, /broadcast and /broadcast/TOPIC",
-        );
         let segments: Vec<String> = request.path[1..].split('/').map(decode).collect::<Result<_, _>>()?;
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         match segments.as_slice() {
@@ -192,6 +224,7 @@ impl Site {
             ["readyz"] => Ok(Target::Ready),
             ["stats"] => Ok(Target::Report(Report::Stats)),
             ["metrics"] => Ok(Target::Report(Report::Metrics)),
+            ["dashboard"] => Ok(Target::Dashboard),
             ["assets", name] => {
                 let file = self.assets.iter().find(|(known, _)| known == name);
                 file.map(|(_, file)| Target::File(file)).ok_or(NOTHING)

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use wsloop::server::{Limits, Readiness, Server};
+use wsloop::server::{Access, Limits, Readiness, Server};
 
 use super::HANDSHAKE;
 use super::peer::{LIMITS, MemoryStream, Wire, new_server, now};
@@ -42,7 +42,10 @@ impl Crowd {
         let token = self.server.next_token();
         assert_eq!(token, self.wires.len(), "nobody has left");
         let address = "192.0.2.7:4242".parse().expect("an address");
-        assert!(self.server.accept(now(), MemoryStream(Rc::clone(&wire)), address), "there is room");
+        assert!(
+            self.server.accept(now(), MemoryStream(Rc::clone(&wire)), address, Access::Everything),
+            "there is room"
+        );
         self.wires.push(wire);
         self.send(token, HANDSHAKE.replace("/echo", path).as_bytes());
         token

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use wsloop::clock::{Now, Time};
 use wsloop::connection;
-use wsloop::server::{Limits, Outside, Readiness, Server, Site, Slow, Stream};
+use wsloop::server::{Access, Limits, Outside, Readiness, Server, Site, Slow, Stream};
 use wsloop::websocket;
 
 /// As the command line sets them, but for the fragments, so that the limit is cheap to reach.
@@ -105,7 +105,10 @@ impl Peer {
         let wire = Rc::new(RefCell::new(Wire::default()));
         let token = server.next_token();
         let address = "192.0.2.7:4242".parse().expect("an address");
-        assert!(server.accept(now(), MemoryStream(Rc::clone(&wire)), address), "there is room");
+        assert!(
+            server.accept(now(), MemoryStream(Rc::clone(&wire)), address, Access::Everything),
+            "there is room"
+        );
         let mut peer = Peer { server, wire, token };
         peer.wake(Readiness { is_writable: true, ..Readiness::default() });
         peer

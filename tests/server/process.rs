@@ -10,7 +10,7 @@ use crate::support::raw::{self, BINARY, CLOSE, PATIENCE, RawClient, TEXT, frame}
 use crate::support::server::{Wsloop, run_to_end};
 
 /// Each option, its default as `--help` shows it where there is one.
-const OPTIONS: [(&str, Option<&str>); 19] = [
+const OPTIONS: [(&str, Option<&str>); 20] = [
     ("--port", Some("8080")),
     ("--host", Some("127.0.0.1")),
     ("--max-message", Some("64K")),
@@ -29,6 +29,7 @@ const OPTIONS: [(&str, Option<&str>); 19] = [
     ("--drain-timeout", Some("8s")),
     ("--origin", None),
     ("--allow-host", None),
+    ("--admin", None),
     ("--log-level", Some("info")),
 ];
 

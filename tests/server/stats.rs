@@ -205,3 +205,39 @@ fn readiness_and_who_may_read_reports() {
         refusal(&server, &foreign.bytes(), 421);
     }
 }
+
+#[test]
+fn operators_may_have_an_address_of_their_own() {
+    let server = Wsloop::start(&["--admin", "127.0.0.1:0", "--max-clients", "1"]);
+    let log = server.wait_for_log(PATIENCE, |log| log.contains("operators: open "));
+    let url = log.split_once("operators: open ").expect("a line").1.split(' ').next().expect("a URL");
+    let address = url.strip_prefix("http://").and_then(|rest| rest.strip_suffix("/dashboard")).expect(url);
+    let address: std::net::SocketAddr = address.parse().expect("an address");
+    // The one place is taken, but operators may look.
+    let mut only = RawClient::upgrade(&server, "/echo");
+    let ask = |path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        let mut client = RawClient::connect_at(address);
+        client.send(request.as_bytes());
+        client.read_response(false)
+    };
+    for (path, status) in [
+        ("/stats", 200),
+        ("/metrics", 200),
+        ("/dashboard", 200),
+        ("/assets/dashboard.js", 200),
+        ("/healthz", 200),
+        ("/", 404),
+        ("/tea", 404),
+        ("/echo", 404),
+    ] {
+        assert_eq!(ask(path).status, status, "{path}");
+    }
+    only.expect_quiet("and cost nobody anything");
+    drop(only);
+    wait_until("the place is free", PATIENCE, || ask("/stats").text().contains("\"clients\": 1,"));
+    for path in ["/stats", "/metrics", "/dashboard"] {
+        refusal(&server, &Request::plain(&server, "GET", path).bytes(), 404);
+    }
+    assert_eq!(get(&server, "/healthz").status, 200);
+}

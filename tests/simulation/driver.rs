@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use wsloop::clock::{Clock, Now, Time};
-use wsloop::server::{Acceptor, Limits, Listener, Outside, Server, Site, Slow};
+use wsloop::server::{Acceptor, Access, Limits, Listener, Outside, Server, Site, Slow};
 use wsloop::{connection, websocket};
 
 use crate::network::{Network, SimulatedStream, Weather};
@@ -270,6 +270,10 @@ impl Driver {
 }
 
 impl Listener<SimulatedStream> for Door {
+    fn access(&self) -> Access {
+        Access::Everything
+    }
+
     fn accept(&mut self) -> io::Result<(SimulatedStream, SocketAddr)> {
         if self.backlog.is_empty() {
             return Err(io::ErrorKind::WouldBlock.into());

@@ -11,7 +11,7 @@ fn site() -> Site {
 fn answer(target: &str, lines: &str) -> String {
     let host = if lines.contains("Host:") { "" } else { "Host: localhost:8080\r\n" };
     let head = format!("GET {target} HTTP/1.1\r\n{host}{lines}\r\n");
-    match site().answer(head.as_bytes(), true) {
+    match site().answer(head.as_bytes(), true, Access::Everything) {
         Ok(Answer::Respond(response, _)) => response.status().to_string(),
         Ok(Answer::Report(report, _)) => format!("{report:?}"),
         Ok(Answer::Open(_, purpose, _, slow)) => {
@@ -32,6 +32,33 @@ fn answer(target: &str, lines: &str) -> String {
 
 const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+#[test]
+fn how_slow_clients_and_those_who_come_back_want_to_be_treated() {
+    let key = "k".repeat(32);
+    let (short, long) = (format!("/tea?key={}", &key[1..]), format!("/tea?key={}", "k".repeat(129)));
+    for (target, upgrade) in [
+        ("/?slow=skip", r#"Room("lobby")  true Skip"#),
+        ("/echo?slow=close", "echo Close"),
+        ("/broadcast?self=0&slow=skip", r#"Topic("")  false Skip"#),
+        ("/broadcast?slow=", "400"),
+        ("/room?slow=Skip", "400"),
+        ("/tea?since=7&epoch=ab", r#"Room("tea")  true since 7 ab"#),
+        ("/tea?epoch=ab", r#"Room("tea")  true"#),
+        ("/tea?since=7", "400"),
+        ("/tea?since=-1&epoch=ab", "400"),
+        (&format!("/tea?key={key}"), r#"Room("tea")  true key"#),
+        (&short, "400"),
+        (&long, "400"),
+        (&format!("/tea?key=%20{key}"), "400"),
+        (&format!("/broadcast?key={key}"), r#"Topic("")  true"#),
+    ] {
+        assert_eq!(answer(target, UPGRADE), upgrade, "{target}");
+    }
+    let json = format!("{UPGRADE}Sec-WebSocket-Protocol: wsloop.json\r\n");
+    assert_eq!(answer("/tea", &json), r#"Room("tea")  true json"#);
+    assert_eq!(answer("/broadcast", &json), r#"Topic("")  true"#);
+}
 
 #[test]
 fn paths() {
@@ -59,11 +86,8 @@ fn paths() {
         ("/stats", "Stats", "400"),
         ("/stats/", "404", "404"),
         ("/metrics", "Metrics", "400"),
-        ("/?slow=skip", "200", r#"Room("lobby")  true Skip"#),
-        ("/echo?slow=close", "426", "echo Close"),
-        ("/broadcast?self=0&slow=skip", "426", r#"Topic("")  false Skip"#),
-        ("/broadcast?slow=", "426", "400"),
-        ("/room?slow=Skip", "200", "400"),
+        ("/dashboard", "200", "400"),
+        ("/assets/uplot.js", "200", "400"),
         ("/favicon.ico", "404", "404"),
         ("/assets", "404", "404"),
         ("/assets/", "404", "404"),
@@ -187,9 +211,9 @@ fn broken_handshakes_are_told_so() {
     let no_upgrade = UPGRADE.replace("Upgrade: websocket\r\n", "");
     assert_eq!(answer("/", &no_upgrade), "426");
     assert_eq!(answer("/", "Upgrade: h2c\r\nConnection: Upgrade\r\n"), "200");
-    let draining = site().answer(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", false);
+    let draining = site().answer(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", false, Access::Everything);
     assert_eq!(draining.expect_err("not our host").status(), 421);
-    let draining = site().answer(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", false);
+    let draining = site().answer(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", false, Access::Everything);
     assert_eq!(draining.expect_err("stopping").status(), 503);
 }
 
@@ -210,7 +234,7 @@ fn files_are_not_sent_twice() {
 #[test]
 fn the_page_may_load_nothing_from_elsewhere() {
     let Ok(Answer::Respond(response, true)) =
-        site().answer(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", true)
+        site().answer(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", true, Access::Everything)
     else {
         panic!("the page is there");
     };
@@ -223,5 +247,28 @@ fn the_page_may_load_nothing_from_elsewhere() {
         "\r\nX-Frame-Options: DENY\r\n",
     ] {
         assert!(text.contains(wanted), "{wanted:?} is missing");
+    }
+}
+
+#[test]
+fn operators_with_an_address_of_their_own_get_the_reports_there_and_only_there() {
+    // For users, and for operators.
+    for (target, users, operators) in [
+        ("/", true, false),
+        ("/room", true, false),
+        ("/echo", true, false),
+        ("/assets/dashboard.js", true, true),
+        ("/healthz", true, true),
+        ("/readyz", true, true),
+        ("/stats", false, true),
+        ("/metrics", false, true),
+        ("/dashboard", false, true),
+    ] {
+        for (access, is_there) in [(Access::Users, users), (Access::Operators, operators)] {
+            let head = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            let answer = site().answer(head.as_bytes(), true, access);
+            let is_missing = matches!(answer, Err(Refusal::NoSuchPath(_)));
+            assert_eq!(is_missing, !is_there, "{target} for {access:?}");
+        }
     }
 }

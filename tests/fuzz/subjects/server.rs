@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use wsloop::clock::{Now, Time};
 use wsloop::connection;
-use wsloop::server::{Limits, Outside, Readiness, Server, Site, Slow, Stream};
+use wsloop::server::{Access, Limits, Outside, Readiness, Server, Site, Slow, Stream};
 
 use super::LIMITS;
 
@@ -142,7 +142,7 @@ impl World {
         let wire = Rc::new(RefCell::new(wire));
         let token = self.server.next_token();
         let address = "192.0.2.7:4242".parse().expect("an address");
-        if self.server.accept(self.now(), MemoryStream(Rc::clone(&wire)), address) {
+        if self.server.accept(self.now(), MemoryStream(Rc::clone(&wire)), address, Access::Everything) {
             self.tell(
                 token,
                 &wire,
