@@ -10,6 +10,7 @@ const PAUSE_MAX_MS = 30_000;
 const RETRY_AFTER_MAX_MS = 600_000;
 const LASTED_MS = 5000; // A connection that held this long makes the pauses short again.
 const PING_EVERY_MS = 10_000;
+const SILENCE_MAX_MS = 5000; // After a ping. A network that is gone, or a night's sleep, does not tell.
 const KEY_NAME = "wsloop.key";
 
 /** What a close code means to the person at the page; the other codes say no more than that the connection is lost. */
@@ -60,6 +61,7 @@ export const connection = {
   socket: null,
   timer: 0,
   pinger: 0,
+  answerDue: 0,
   attempts: 0,
   openedAt: 0,
   dueAt: 0,
@@ -94,11 +96,9 @@ export const connection = {
     this.show("disconnected", "Disconnected");
   },
 
-  /** Ends a pause before the next attempt. */
+  /** Something has changed: ends a pause before the next attempt, or looks whether the server is still there. */
   retryNow() {
-    if (this.phase === "waiting") {
-      this.connect();
-    }
+    this.phase === "waiting" ? this.connect() : this.ping();
   },
 
   /** Says something as soon as there is a connection; returns what is to be acknowledged. */
@@ -136,6 +136,7 @@ export const connection = {
   release() {
     clearTimeout(this.timer);
     clearInterval(this.pinger);
+    clearTimeout(this.answerDue);
     this.socket?.close(1000);
     this.socket = null;
     this.openedAt = 0;
@@ -148,6 +149,7 @@ export const connection = {
 
   receive(data) {
     const event = typeof data === "string" ? JSON.parse(data) : {};
+    clearTimeout(this.answerDue);
     switch (event.type) {
       case "welcome":
         this.welcomed(event);
@@ -188,9 +190,18 @@ export const connection = {
     this.seq = event.recovered ? this.seq : event.seq;
     this.show("connected", `Connected as ${this.you.name}`);
     this.unsent.forEach((entry) => this.sendEntry(entry));
-    const ping = () => this.send({ type: "ping", ref: String(Math.round(performance.now())) });
-    ping();
-    this.pinger = setInterval(ping, PING_EVERY_MS);
+    this.ping();
+    this.pinger = setInterval(() => this.ping(), PING_EVERY_MS);
+  },
+
+  /** Whether the server is still there; if not, the connection is lost, whatever the browser believes. */
+  ping() {
+    if (this.phase !== "connected") {
+      return;
+    }
+    clearTimeout(this.answerDue);
+    this.answerDue = setTimeout(() => this.closed(1006, ""), SILENCE_MAX_MS);
+    this.send({ type: "ping", ref: String(performance.now()) });
   },
 
   closed(code, reason) {

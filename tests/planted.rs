@@ -30,7 +30,7 @@ const BUGS: [(&str, u32); 26] = [
     ("rooms_pile_up", 100),
     ("seat_not_updated", 100),
     ("sender_hears_itself", 100),
-    ("skip_drops_pongs", 500),
+    ("skip_drops_pongs", 3_000),
     ("skip_tears_a_frame", 500),
     ("stall_not_timed", 2_000),
     ("standstill_counts", 2_000),

@@ -394,6 +394,11 @@ impl Chat {
         }
     }
 
+    /// Whether a client speaks the JSON form.
+    pub fn hears_json(&self, client: ClientId) -> bool {
+        matches!(self.seat(client), Seat::Member { form: Form::Json, .. })
+    }
+
     /// All rooms and topics with members, and how many are there.
     pub fn rooms(&self) -> impl Iterator<Item = (RoomId, &Place, usize)> {
         let all = self.rooms.iter();

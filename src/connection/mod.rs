@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 pub use cause::Cause;
-pub use outbox::{Backlog, Handed, Outbox};
+pub use outbox::{Backlog, Gap, Handed, Outbox};
 
 use crate::clock::Time;
 use crate::http::{HeadScanner, Refusal};

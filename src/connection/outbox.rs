@@ -48,8 +48,10 @@ struct Entry {
     messages: u32,
     /// The frame that has begun is a message.
     has_begun_message: bool,
-    /// A ping, a pong or a notice.
+    /// A ping or a pong.
     is_urgent: bool,
+    /// It is for this client alone, who waits for it: no policy drops it.
+    is_owed: bool,
 }
 
 /// Control frames that wait for the end of a frame. To a peer that does not read, one pong at most
@@ -73,6 +75,17 @@ pub enum Handed {
     Dropped,
     /// The client is gone.
     Lost,
+}
+
+/// What was thrown away of a queue whose client stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gap {
+    /// Messages that will not be sent.
+    pub skipped: Skipped,
+    /// Those that were skipped before, and of which the client has not been told: its notice is taken back.
+    pub untold: Skipped,
+    /// So many entries stay before it.
+    place: usize,
 }
 
 /// How far behind a client was when its queue was thrown away.
@@ -223,23 +236,24 @@ impl Outbox {
     }
 
     /// Throws the oldest messages away that have not begun to leave, whole entries at a time, until no more
-    /// than `kept_bytes` wait, or none is left that may go. Returns these, and those that were skipped before
-    /// and of which the client has not been told: its notice is taken back.
-    pub fn skip(&mut self, kept_bytes: usize) -> (Skipped, Skipped) {
-        let (mut skipped, mut untold) = (Skipped::default(), Skipped::default());
-        let mut cost = self.cost();
+    /// than `kept_bytes` wait, or none is left that may go.
+    pub fn skip(&mut self, kept_bytes: usize) -> Gap {
+        let mut gap = Gap::default();
+        let (mut is_whole, mut cost) = (true, self.cost());
         let mut stays = |entry: &Entry| {
             let told = entry.batch.skipped();
+            let is_control = entry.messages == 0 && !planted!("skip_drops_pongs");
             if entry.has_begun() && !planted!("skip_tears_a_frame")
-                || told.is_none()
-                    && (entry.messages == 0 && !planted!("skip_drops_pongs") || cost <= kept_bytes)
+                || told.is_none() && (is_control || entry.is_owed || cost <= kept_bytes)
             {
+                gap.place += usize::from(is_whole);
                 return true;
             }
+            is_whole = false;
             cost -= entry.bytes().len() + ENTRY_BYTES;
             match told {
-                Some(told) => untold = untold.and(told),
-                None => skipped = skipped.and(entry.batch.messages_in(entry.start..entry.end)),
+                Some(told) => gap.untold = gap.untold.and(told),
+                None => gap.skipped = gap.skipped.and(entry.batch.messages_in(entry.start..entry.end)),
             }
             false
         };
@@ -248,14 +262,34 @@ impl Outbox {
         self.front = kept.pop_front();
         self.rest = (!kept.is_empty()).then(|| Box::new(kept));
         self.queued_bytes = cost - self.entries() * ENTRY_BYTES;
-        self.queued_messages -= skipped.messages;
+        self.queued_messages -= gap.skipped.messages;
         self.assert_invariants();
-        (skipped, untold)
+        gap
     }
 
-    /// Queues the notice of messages that were skipped, where they would have been.
-    pub fn queue_notice(&mut self, now: Time, notice: Batch) {
-        self.push_urgent(now, Entry::whole(notice));
+    /// Queues the notice of a gap, in its place.
+    pub fn queue_notice(&mut self, now: Time, gap: Gap, notice: Batch) {
+        let entry = Entry::whole(notice);
+        let Some(front) = &mut self.front else { return self.push_back(now, entry) };
+        self.queued_bytes += entry.bytes().len();
+        let rest = self.rest.get_or_insert_default();
+        match gap.place.checked_sub(1) {
+            Some(place) => rest.insert(place, entry),
+            None => rest.push_front(std::mem::replace(front, entry)),
+        }
+    }
+
+    /// What was queued last, if anything waits, is for this client alone, and is not to be skipped.
+    pub fn owe_newest(&mut self) {
+        let newest = self.rest.as_mut().and_then(|rest| rest.back_mut()).or(self.front.as_mut());
+        newest.into_iter().for_each(|entry| entry.is_owed = true);
+    }
+
+    /// What no policy drops, though it has not begun to leave.
+    pub fn owed_cost(&self) -> usize {
+        let entries = self.front.iter().chain(self.rest.iter().flat_map(|rest| rest.iter()));
+        let owed = entries.filter(|entry| entry.is_owed && !entry.has_begun());
+        owed.map(|entry| entry.bytes().len() + ENTRY_BYTES).sum()
     }
 
     /// Memory that this queue takes: its bytes, though others may share them, and its entries.
@@ -416,6 +450,7 @@ impl Entry {
             messages,
             has_begun_message: false,
             is_urgent: false,
+            is_owed: false,
         }
     }
 
@@ -633,8 +668,8 @@ mod tests {
     fn a_skip_drops_the_oldest_and_says_once_how_many() {
         let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: 3, ..Pipe::default() });
         let of = |messages| Skipped { messages, numbers: None };
-        let notice = |(skipped, untold): (Skipped, Skipped)| {
-            let all = untold.and(skipped);
+        let notice = |gap: Gap| {
+            let all = gap.untold.and(gap.skipped);
             Batch::notice(Kind::Text, format!("{} missing", all.messages).as_bytes(), all)
         };
         assert_eq!(send(&mut outbox, &batch(&[b"one"]), &mut pipe), Handed::Queued(1));
@@ -646,20 +681,20 @@ mod tests {
         // What is begun stays, and what is urgent; of the rest as much as fits.
         let keep = outbox.cost() - ENTRY_BYTES - 1;
         let first = outbox.skip(keep);
-        assert_eq!(first, (of(2), of(0)));
-        outbox.queue_notice(NOW, notice(first));
+        assert_eq!(first, Gap { skipped: of(2), untold: of(0), place: 2 });
+        outbox.queue_notice(NOW, first, notice(first));
         assert_eq!(outbox.queued_messages(), 3);
         let second = outbox.skip(outbox.cost() - 60);
-        assert_eq!(second, (of(1), of(2)));
-        outbox.queue_notice(NOW, notice(second));
+        assert_eq!(second, Gap { skipped: of(1), untold: of(2), place: 2 });
+        outbox.queue_notice(NOW, second, notice(second));
         outbox.queue_close(CloseFrame::new(CloseCode::NORMAL, ""));
         pipe.room = 15;
         outbox.unblock();
         outbox.flush(NOW, &mut pipe).expect("some room");
         // The notice has begun to leave: a later gap is told by another one.
         let third = outbox.skip(0);
-        assert_eq!(third, (of(1), of(0)));
-        outbox.queue_notice(NOW, notice(third));
+        assert_eq!((third.skipped, third.untold), (of(1), of(0)));
+        outbox.queue_notice(NOW, third, notice(third));
         pipe.room = 100;
         outbox.unblock();
         outbox.flush(NOW, &mut pipe).expect("room");
@@ -672,6 +707,25 @@ mod tests {
         ];
         assert_eq!(String::from_utf8_lossy(&pipe.taken), String::from_utf8_lossy(&wanted.concat()));
         assert!(outbox.is_idle() && outbox.queued_messages() == 0);
+    }
+
+    #[test]
+    fn what_is_owed_stays_in_its_place_and_the_gap_is_told_behind_it() {
+        let (mut outbox, mut pipe) = (Outbox { is_blocked: true, ..Outbox::default() }, Pipe::default());
+        outbox.owe_newest();
+        queue(&mut outbox, &batch(&[b"welcome"]));
+        outbox.owe_newest();
+        queue(&mut outbox, &batch(&[b"one"]));
+        queue(&mut outbox, &batch(&[b"ack"]));
+        outbox.owe_newest();
+        queue(&mut outbox, &batch(&[b"two"]));
+        let gap = outbox.skip(0);
+        assert_eq!((gap.skipped.messages, gap.place), (2, 1));
+        outbox.queue_notice(NOW, gap, Batch::notice(Kind::Text, b"gap", gap.skipped));
+        outbox.unblock();
+        pipe.room = 100;
+        outbox.flush(NOW, &mut pipe).expect("room");
+        assert_eq!(pipe.taken, b"\x81\x07welcome\x81\x03gap\x81\x03ack");
     }
 
     #[test]

@@ -217,6 +217,10 @@ impl<S: Stream> Server<S> {
                 self.ledger.record(self.clients[id.index()].account, Entry::Accepted(owed));
                 let mut encodings = Encodings::new(&batch, part.clone());
                 self.hand_out(now, *id, &mut encodings, std::slice::from_ref(part));
+                // A welcome or an acknowledgement has no number: no gap would tell of it.
+                if self.chat.hears_json(*id) {
+                    self.clients[id.index()].connection.outbox().owe_newest();
+                }
             }
             self.outgoing.recycle_private(batch, parts);
         }

@@ -41,8 +41,14 @@ impl<S: Stream> Server<S> {
         }
         match client.slow {
             Slow::Close => self.cut(now, id, Drop::QueueFull),
-            // Half of it, or every further message would move the gap.
-            Slow::Skip => self.skip(now, id, most / 2, Drop::Skipped),
+            Slow::Skip => {
+                // Half of it, or every further message would move the gap.
+                self.skip(now, id, most / 2, Drop::Skipped);
+                // What is left are answers to what it asked and does not read.
+                if self.clients[id.index()].connection.outbox().owed_cost() > most {
+                    self.cut(now, id, Drop::QueueFull);
+                }
+            }
         }
     }
 
@@ -98,18 +104,18 @@ impl<S: Stream> Server<S> {
     }
 
     fn skip(&mut self, now: Now, id: ClientId, kept_bytes: usize, reason: Drop) {
-        let (skipped, untold) = self.clients[id.index()].connection.outbox().skip(kept_bytes);
-        self.note_dropped(id, reason, skipped.messages.into());
+        let gap = self.clients[id.index()].connection.outbox().skip(kept_bytes);
+        self.note_dropped(id, reason, gap.skipped.messages.into());
         let missing = match planted!("earlier_gap_forgotten") {
-            true => skipped,
-            false => untold.and(skipped),
+            true => gap.skipped,
+            false => gap.untold.and(gap.skipped),
         };
         if missing.messages == 0 {
             return;
         }
         if let Some(text) = self.chat.skipped(now, id, missing.messages, missing.numbers) {
             let notice = Batch::notice(Kind::Text, &text, missing);
-            self.clients[id.index()].connection.outbox().queue_notice(now.time, notice);
+            self.clients[id.index()].connection.outbox().queue_notice(now.time, gap, notice);
         }
     }
 }

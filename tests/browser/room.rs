@@ -152,6 +152,28 @@ fn a_lost_connection_is_found_again_and_what_was_missed_is_there() {
     assert_eq!(errors.collect::<Vec<_>>(), Vec::<String>::new());
 }
 
+/// A network that swallows everything tells nobody: the page finds out by itself.
+#[test]
+fn a_server_that_is_silent_is_found_out() {
+    let server = Wsloop::start(&[]);
+    let browser = Browser::launch();
+    let page = join(&browser, &server, "/tea", "Ada");
+    page.wait_for("document.querySelector('#rtt').textContent !== ''", SOON);
+    server.signal("STOP");
+    // Somebody opens the laptop, or the tab.
+    page.evaluate("dispatchEvent(new Event('online')); 0");
+    say(&page, "said to nobody yet");
+    wait_for_phase(&page, "waiting");
+    server.signal("CONT");
+    wait_for_phase(&page, "connected");
+    page.wait_for("document.querySelector('.mine').dataset.state === 'sent'", SOON);
+    assert_eq!(page.evaluate("document.querySelectorAll('.mine').length"), 1);
+    let mut other = JsonClient::join(&server, "/tea?name=Bo");
+    other.send(&json!({ "type": "history" }));
+    let history = other.read_type("history");
+    assert_eq!(history["messages"].as_array().map(Vec::len), Some(1), "said once: {history}");
+}
+
 #[test]
 fn addresses_can_be_clicked_and_nothing_else_can() {
     let server = Wsloop::start(&[]);

@@ -194,6 +194,19 @@ fn a_burst_is_shown_whole_and_in_order_and_the_page_stays_quick() {
         false,
         "the first line says who speaks"
     );
+    // Ten thousand are no slower than two: what is on the page stays bounded.
+    page.evaluate("window.longest = 0");
+    for number in 2500..10_000 {
+        client.send_text(&format!("line {number}"));
+    }
+    wait_for_line(&page, "line 9999");
+    assert!(page.evaluate("document.querySelectorAll('#log > *').length").as_u64() <= Some(2000));
+    let longest = page.evaluate("longest").as_f64().expect("a time is a number");
+    assert!(longest < 5000.0, "the page was busy for {longest} ms at a time");
+    page.click("message");
+    page.type_text("still quick");
+    page.press(Key::Enter);
+    wait_for_line(&page, "still quick");
     assert_no_errors(&page);
 }
 

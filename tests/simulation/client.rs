@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use serde_json::Value;
+
 use crate::driver::Driver;
 use crate::judge::{Heard, Judge, Message};
 use crate::random::Random;
@@ -72,6 +74,10 @@ pub(crate) struct Client {
     pub(crate) skips: bool,
     /// There is so little room for all queues that the frame that is leaving may be too much.
     pub(crate) is_expendable: bool,
+    /// Speaks and hears JSON.
+    pub(crate) is_json: bool,
+    /// The last number that it heard, in JSON.
+    last_seq: u64,
     /// Its link is, or was, down until then.
     pub(crate) hole_until: u64,
     pub(crate) typical_bytes: usize,
@@ -117,6 +123,8 @@ impl Client {
             slow: None,
             skips: false,
             is_expendable: false,
+            is_json: false,
+            last_seq: 0,
             hole_until: 0,
             typical_bytes: 40,
             is_hasty: false,
@@ -163,7 +171,10 @@ impl Client {
     /// Whether this client keeps to the rules until its end, and reads.
     pub(crate) fn is_good(&self) -> bool {
         let is_fair = matches!(self.ending, Ending::Stay | Ending::Close(_) | Ending::Quit | Ending::HangUp);
-        is_fair && matches!(self.pace, Pace::Eager | Pace::Slow | Pace::Dribble) && !self.is_expendable
+        // Who hangs up and reads on has five seconds for it, which a slow one may need for its link alone.
+        let has_time = self.ending != Ending::HangUp || self.pace != Pace::Slow;
+        let reads = matches!(self.pace, Pace::Eager | Pace::Slow | Pace::Dribble);
+        is_fair && has_time && reads && !self.is_expendable
     }
 
     /// Where messages meet: rooms and topics are different places.
@@ -235,7 +246,7 @@ impl Client {
 
     /// Asks a client that stays to leave.
     pub(crate) fn leave(&mut self, random: &mut Random) {
-        let is_in_room = matches!(self.wish, Wish::Room(_));
+        let is_in_room = matches!(self.wish, Wish::Room(_)) && !self.is_json;
         self.ending = match random.below(4) {
             0 => Ending::HangUp,
             1 if is_in_room => Ending::Quit,
@@ -273,7 +284,8 @@ impl Client {
         let request = match &self.wish {
             Wish::Room(place) => {
                 let name = self.name.as_deref().unwrap_or_default();
-                speech::offer(&format!("/{place}?name={name}{slow}"), self.compression)
+                let request = speech::offer(&format!("/{place}?name={name}{slow}"), self.compression);
+                if self.is_json { speech::asking_for_json(request) } else { request }
             }
             Wish::Topic { name, hears_self } => {
                 let target = format!("/broadcast/{name}?self={}{slow}", u8::from(*hears_self));
@@ -304,7 +316,8 @@ impl Client {
             self.stage = Stage::Gone;
         } else if taken.has_ended {
             // Who is not waited for may get a part of its last words.
-            let is_waited_for = self.is_good() || self.hole_until == 0 && !self.is_expendable;
+            let is_quick = self.pace == Pace::Eager && self.hole_until == 0;
+            let is_waited_for = self.is_good() || is_quick && !self.is_expendable;
             let is_turned_away = driver.network.borrow().was_turned_away(link);
             if is_waited_for && !matches!(self.pace, Pace::Late(_)) && !is_turned_away {
                 self.judge.assert_whole(self.number);
@@ -324,6 +337,7 @@ impl Client {
                 assert!(!body.is_empty(), "an answer says something");
                 self.answered = Some(status);
             }
+            Heard::Message(message) if self.is_json => self.note_json(&message),
             Heard::Message(message) => {
                 if let Some(count) = speech::skipped(&message) {
                     assert!(self.skips, "client {}: it did not ask to skip", self.number);
@@ -366,6 +380,32 @@ impl Client {
         }
     }
 
+    /// The same for one who hears JSON: messages become what they are as lines.
+    fn note_json(&mut self, message: &Message) {
+        let event: Value = serde_json::from_slice(&message.payload).expect("JSON, whatever was said");
+        let number = |name: &str| event[name].as_u64().expect("a number");
+        match event["type"].as_str().expect("a type") {
+            "welcome" => self.last_seq = number("seq"),
+            "say" | "data" => {
+                assert_eq!(number("seq"), self.last_seq + 1, "client {}: {event}", self.number);
+                self.last_seq += 1;
+                let message = speech::from_json(&event);
+                let author = speech::author(&message.payload);
+                self.own_heard += usize::from(author.is_some_and(|(client, _)| client == self.number));
+                self.heard.push(message);
+            }
+            "gap" => {
+                assert!(self.skips, "client {}: it did not ask to skip", self.number);
+                assert_eq!(number("from"), self.last_seq + 1, "client {}: {event}", self.number);
+                self.gaps
+                    .push((self.heard.len(), usize::try_from(number("to") - self.last_seq).expect("few")));
+                self.last_seq = number("to");
+            }
+            "error" => panic!("client {}: {event}", self.number),
+            _ => {}
+        }
+    }
+
     /// The next message, or the end.
     fn speak(&mut self, driver: &mut Driver, random: &mut Random) {
         let link = self.link.expect("connected before speaking");
@@ -373,7 +413,7 @@ impl Client {
             return self.end(driver, random, link);
         }
         self.messages_left -= 1;
-        if matches!(self.wish, Wish::Room(_)) && random.chance(10) {
+        if matches!(self.wish, Wish::Room(_)) && !self.is_json && random.chance(10) {
             // A keepalive, which nobody hears.
             self.outgoing.extend(speech::frame(random, 0x81, b""));
             return;
@@ -385,7 +425,8 @@ impl Client {
         let mut pings = Vec::new();
         // Before the answer nobody knows whether compression is agreed on.
         let compresses = self.compression.is_some() && self.is_open && random.chance(60);
-        self.outgoing.extend(speech::frames(random, &message, compresses, &mut pings));
+        let wire = if self.is_json { speech::in_json(&message) } else { message.clone() };
+        self.outgoing.extend(speech::frames(random, &wire, compresses, &mut pings));
         self.pings.extend(pings);
         self.sent.push(message);
     }

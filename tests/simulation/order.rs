@@ -61,8 +61,10 @@ impl Place<'_> {
         let mut behind: HashMap<usize, usize> = HashMap::new();
         let mut before: HashMap<usize, usize> = HashMap::new();
         let mut first_hearer = HashMap::new();
-        for member in
-            self.members.iter().filter(|member| member.hears_self() && !self.misses_silently(member))
+        for member in self
+            .members
+            .iter()
+            .filter(|member| member.hears_self() && !self.misses_silently(member) && !member.is_json)
         {
             let mut last = None;
             let mut seen = HashSet::new();
@@ -94,12 +96,15 @@ impl Place<'_> {
             }
         }
         for member in self.members {
-            if self.misses_silently(member) {
+            if self.misses_silently(member) || member.is_json {
                 self.check_no_step_back(member, &numbers, &behind);
             } else if !member.hears_self() {
                 self.check_against_chain(member, &numbers, &behind);
             }
-            self.check_gaps(member, &numbers, &behind);
+            // In JSON the numbers tell.
+            if !member.is_json {
+                self.check_gaps(member, &numbers, &behind);
+            }
         }
     }
 
@@ -252,7 +257,7 @@ impl Place<'_> {
     /// In a room of lines: the newcomer's first message is his own welcome, and who stays hears of
     /// each later join and of its end, once.
     fn check_presence(&self, member: &Client) {
-        if !self.is_room() || !member.is_open || !member.gaps.is_empty() {
+        if !self.is_room() || !member.is_open || !member.gaps.is_empty() || member.is_json {
             return;
         }
         let lines: Vec<String> = member
@@ -291,8 +296,11 @@ impl Place<'_> {
     /// Whoever is there until the end has heard the same last message.
     fn check_last(&self) {
         let mut lasts = self.members.iter().filter(|member| {
-            let stays =
-                member.ending == Ending::Stay && member.is_good() && member.hears_self() && !member.skips;
+            let stays = member.ending == Ending::Stay
+                && member.is_good()
+                && member.hears_self()
+                && !member.skips
+                && !member.is_json;
             // Who came to a topic after the last message has heard nothing.
             stays && !member.heard.is_empty() && !self.is_stopped
         });

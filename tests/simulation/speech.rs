@@ -1,5 +1,9 @@
 //! What clients of the simulation send: requests and masked frames, built byte by byte.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
 use crate::judge::Message;
 use crate::random::Random;
 
@@ -145,4 +149,31 @@ pub(crate) fn skipped(message: &Message) -> Option<usize> {
     let (count, rest) = line.get(9..)?.split_once(' ')?;
     assert!(["message was", "messages were"].contains(&rest), "{line:?}");
     count.parse().ok()
+}
+
+/// The same handshake, asking for the JSON form.
+pub(crate) fn asking_for_json(mut request: Vec<u8>) -> Vec<u8> {
+    request.truncate(request.len() - 2);
+    request.extend_from_slice(b"Sec-WebSocket-Protocol: wsloop.json\r\n\r\n");
+    request
+}
+
+/// What goes over the wire for a message in the JSON form; binary ones go as they are.
+pub(crate) fn in_json(message: &Message) -> Message {
+    if !message.is_text {
+        return message.clone();
+    }
+    let text = std::str::from_utf8(&message.payload).expect("text");
+    let payload = json!({ "type": "say", "text": text }).to_string().into_bytes();
+    Message { is_text: true, payload }
+}
+
+/// A `say` as the line that others hear, a `data` as the message that it was.
+pub(crate) fn from_json(event: &Value) -> Message {
+    if let Some(base64) = event["base64"].as_str() {
+        return Message { is_text: false, payload: STANDARD.decode(base64).expect("base64") };
+    }
+    let part = |value: &Value| value.as_str().expect("text").to_owned();
+    let (time, who, text) = (part(&event["time"]), part(&event["from"]["name"]), part(&event["text"]));
+    Message { is_text: true, payload: format!("{} {who} say: {text}", &time[11..19]).into_bytes() }
 }

@@ -3,7 +3,7 @@
 
 use wsloop::server::{Limits, Rate, Slow};
 
-use crate::client::{Client, Pace, Stage};
+use crate::client::{Client, Ending, Pace, Stage, Wish};
 use crate::driver::Driver;
 use crate::network::Weather;
 use crate::random::Random;
@@ -24,8 +24,9 @@ pub(crate) struct Swarm {
     pub(crate) paused_until: u64,
 }
 
-/// How long a link is down at most. A client that takes nothing for ten seconds is closed for a reason.
-const HOLE_MAX: usize = 5_000;
+/// How long a link is down at most. Who takes nothing for ten seconds is closed for a reason, and a closing
+/// handshake has five.
+const HOLE_MAX: usize = 3_000;
 
 impl Swarm {
     /// Draws the faults of a seed, apart from everything else that is drawn.
@@ -59,6 +60,14 @@ impl Swarm {
             let skips =
                 if limits.slow == Slow::Skip { chosen != Some("close") } else { chosen == Some("skip") };
             client.skips = skips;
+            if matches!(client.wish, Wish::Room(_)) && self.random.chance(30) {
+                client.is_json = true;
+                client.name = Some(format!("guest{}", client.number));
+                // The word is one like any other there.
+                if client.ending == Ending::Quit {
+                    client.ending = Ending::Close(1000);
+                }
+            }
         }
         if self.random.chance(25) {
             driver_faults.accept_errors = *self.random.pick(&[5, 30, 60]);
