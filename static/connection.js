@@ -118,7 +118,7 @@ export const connection = {
   },
 
   send(object) {
-    if (this.phase === "connected" && this.socket.readyState === WebSocket.OPEN) {
+    if (this.phase === "connected" && this.socket?.readyState === WebSocket.OPEN) {
       this.socket.send(JSON.stringify(object));
     }
   },
@@ -196,8 +196,8 @@ export const connection = {
 
   /** Whether the server is still there; if not, the connection is lost, whatever the browser believes. */
   ping() {
-    if (this.phase !== "connected") {
-      return;
+    if (this.phase !== "connected" || this.socket === null) {
+      return; // A page that was left and is about to come back has no socket.
     }
     clearTimeout(this.answerDue);
     this.answerDue = setTimeout(() => this.closed(1006, ""), SILENCE_MAX_MS);

@@ -6,6 +6,7 @@
 //! ```
 
 mod cause;
+mod entry;
 mod outbox;
 
 use std::io::{self, Write};

@@ -8,15 +8,13 @@ use std::io::{self, IoSlice, Write};
 use std::ops::Range;
 use std::time::Duration;
 
+use super::entry::{ENTRY_BYTES, Entry};
 use crate::clock::Time;
 use crate::planted::planted;
 use crate::websocket::{Batch, BatchBuilder, CloseFrame, Opcode, Skipped};
 
 /// Pieces handed to one `writev`. More rarely wait, and then another call does no harm.
 const SLICES_MAX: usize = 16;
-/// What an entry costs beside the bytes that it refers to: tiny messages must not wait for nothing.
-const ENTRY_BYTES: usize = size_of::<Entry>();
-
 /// The queue of one client. Small while nothing waits, which is nearly always.
 #[derive(Debug, Default)]
 pub struct Outbox {
@@ -34,24 +32,6 @@ pub struct Outbox {
     queued_messages: u32,
     /// Since when no byte has left, while any waits.
     waiting_since: Time,
-}
-
-/// A part of a batch that has still to leave.
-#[derive(Debug)]
-struct Entry {
-    batch: Batch,
-    start: usize,
-    end: usize,
-    /// The end of what must leave before anything else may: of a frame that has begun.
-    begun_until: usize,
-    /// Messages whose last byte has not left.
-    messages: u32,
-    /// The frame that has begun is a message.
-    has_begun_message: bool,
-    /// A ping or a pong.
-    is_urgent: bool,
-    /// It is for this client alone, who waits for it: no policy drops it.
-    is_owed: bool,
 }
 
 /// Control frames that wait for the end of a frame. To a peer that does not read, one pong at most
@@ -418,70 +398,6 @@ impl Outbox {
                 .map(|entry| entry.bytes().len())
                 .sum::<usize>(),
         );
-    }
-}
-
-impl Entry {
-    /// Refers to a part of a batch, or copies it where it is the smaller part: who waits for a few
-    /// frames must not keep a large batch alive that nobody else needs.
-    fn new(batch: &Batch, range: Range<usize>) -> Entry {
-        if range.len() * 2 < batch.bytes().len() {
-            Entry::whole(batch.copy_of(range))
-        } else {
-            Entry::part(batch.clone(), range)
-        }
-    }
-
-    fn whole(batch: Batch) -> Entry {
-        let range = 0..batch.bytes().len();
-        Entry::part(batch, range)
-    }
-
-    fn part(batch: Batch, range: Range<usize>) -> Entry {
-        // A response of HTTP counts as begun: nothing goes before it, and no cut drops it.
-        let begun_until = if batch.is_framed() { range.start } else { range.end };
-        let messages = batch.count_messages(range.clone());
-        batch.charge(ENTRY_BYTES);
-        Entry {
-            batch,
-            start: range.start,
-            end: range.end,
-            begun_until,
-            messages,
-            has_begun_message: false,
-            is_urgent: false,
-            is_owed: false,
-        }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.batch.bytes()[self.start..self.end]
-    }
-
-    fn has_begun(&self) -> bool {
-        self.begun_until > self.start
-    }
-
-    /// Walks to the frame in which the cursor now stands, and counts the messages that have left.
-    fn advance(&mut self, written: usize) {
-        self.start += written;
-        while self.begun_until <= self.start {
-            self.messages -= u32::from(std::mem::take(&mut self.has_begun_message));
-            if self.begun_until == self.start {
-                break;
-            }
-            self.has_begun_message = self.batch.is_message(self.begun_until);
-            self.begun_until = self.batch.frame_end(self.begun_until);
-        }
-        assert!(self.begun_until <= self.end, "entries hold whole frames");
-    }
-}
-
-impl Drop for Entry {
-    fn drop(&mut self) {
-        if !planted!("memory_not_given_back") {
-            self.batch.release(ENTRY_BYTES);
-        }
     }
 }
 
