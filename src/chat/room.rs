@@ -1,6 +1,7 @@
 //! Who is in a room, in an order that a walk can follow quickly, and what was said there.
 
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 use jiff::Timestamp;
 
@@ -156,14 +157,17 @@ impl Room {
         self.seq
     }
 
-    /// Calls a person something else, on all connections.
-    pub(super) fn rename(&mut self, id: PersonId, name: &str) {
-        let name: std::rc::Rc<str> = name.into();
-        for voice in self.listeners.iter_mut().flat_map(|listeners| &mut listeners.voices) {
-            if voice.id == id {
-                (voice.who, voice.name) = (name.clone(), name.clone());
-            }
+    /// Calls a member something else, on all connections of the person.
+    pub(super) fn rename(&mut self, form: Form, index: usize, name: &str) {
+        let name: Rc<str> = name.into();
+        let rename = |voice: &mut Voice| (voice.who, voice.name) = (Rc::clone(&name), Rc::clone(&name));
+        let id = self.listeners[form as usize].voices[index].id;
+        if self.is_last_connection(id) {
+            // Nearly always: no need to look at everybody.
+            return rename(&mut self.listeners[form as usize].voices[index]);
         }
+        let voices = self.listeners.iter_mut().flat_map(|listeners| &mut listeners.voices);
+        voices.filter(|voice| voice.id == id).for_each(rename);
     }
 
     fn voices(&self) -> impl Iterator<Item = &Voice> {

@@ -140,7 +140,7 @@ impl Chat {
             room.names.free(&before.who);
         }
         let name = room.names.take(name);
-        room.rename(before.id, &name);
+        room.rename(form, index as usize, &name);
         if *before.who != *name {
             let event = Event::Name { id: before.id, from: &before.who, to: &name };
             tell_json(room, id, 0, || event.encode(), effect);

@@ -403,6 +403,16 @@ fn somebody_is_called_something_else_everywhere() {
     assert_eq!(script.take()[0], "room 0 Text: 01:02:03 Alice-2 say: hi");
     script.attend(2, plain("bob"));
     assert_eq!(script.take()[2], "room 0 Text: Welcome bob !", "the old name is free");
+    // On all connections of a person, and on nobody else's.
+    let keyed = || Attendance { key: Some("k".repeat(32)), ..json("cy") };
+    (3..5).for_each(|client| script.attend(client, keyed()));
+    script.take();
+    script.say(4, Kind::Text, r#"{"type":"name","name":"dee"}"#);
+    script.take();
+    for (client, name) in [(3, "dee"), (4, "dee"), (1, "Alice-2")] {
+        script.say(client, Kind::Text, r#"{"type":"say","text":"hi"}"#);
+        assert_eq!(script.take()[0], format!("room 0 Text: 01:02:03 {name} say: hi"));
+    }
 }
 
 #[test]

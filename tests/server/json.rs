@@ -235,3 +235,27 @@ fn a_gap_says_exactly_which_messages_did_not_come() {
     }
     assert!(gaps > 0);
 }
+
+/// Over `--rate`, one is held back first; who goes on is told why, and then closed.
+#[test]
+fn who_says_too_much_for_too_long_is_told_and_closed() {
+    let server = Wsloop::start(&["--rate", "100:10"]);
+    let mut client = RawClient::connect(&server);
+    let request = Request::upgrade(&server, "/tea?name=alice").add("Sec-WebSocket-Protocol", "wsloop.json");
+    client.send(&request.bytes());
+    client.expect_upgraded();
+    // Twenty seconds' worth, as fast as it is taken.
+    let _ = client.try_send(&frame(TEXT, br#"{"type":"say","text":"again"}"#).repeat(2_000));
+    let mut error = Value::Null;
+    let (code, reason) = loop {
+        let heard = client.read_frame();
+        if heard.first != TEXT {
+            break heard.close();
+        }
+        let event: Value = serde_json::from_str(heard.text()).expect("JSON");
+        if event["type"] == "error" {
+            error = event;
+        }
+    };
+    assert_eq!((&error["code"], code), (&json!("rate"), 1008), "{reason}");
+}
