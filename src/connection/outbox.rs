@@ -281,6 +281,13 @@ impl Outbox {
         usize::from(self.front.is_some()) + self.rest.as_ref().map_or(0, |rest| rest.len())
     }
 
+    /// Throws everything away: the client is gone. Returns the messages that it does not get.
+    pub fn abandon(&mut self) -> u32 {
+        let messages = self.queued_messages;
+        *self = Outbox { is_cut: true, ..Outbox::default() };
+        messages
+    }
+
     /// Whether nothing waits and the socket is not known to be full.
     pub fn is_idle(&self) -> bool {
         self.is_empty() && !self.is_blocked

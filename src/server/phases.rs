@@ -396,7 +396,14 @@ impl<S: Stream> Server<S> {
         }
     }
 
-    /// Writes off messages that waited for a client.
+    /// Writes off messages that waited for a client which is gone.
+    pub(super) fn note_lost(&mut self, id: ClientId, messages: u64) {
+        let account = self.clients[id.index()].account;
+        self.ledger.record(account, Entry::Unqueued(messages));
+        self.ledger.record(account, Entry::Lost(messages));
+    }
+
+    /// Writes off messages that waited for a client which was to stay.
     pub(super) fn note_dropped(&mut self, id: ClientId, reason: Drop, messages: u64) {
         let account = self.clients[id.index()].account;
         self.ledger.record(account, Entry::Unqueued(messages));

@@ -88,6 +88,9 @@ impl<S: Stream> Server<S> {
                 break;
             }
             self.fail(now, id, &ErrorKind::OutOfMemory.into());
+            // At once, not with its slot: it decides whether the next one has to go.
+            let lost = self.clients[id.index()].connection.outbox().abandon();
+            self.note_lost(id, lost.into());
             relieved += 1;
         }
         warn!(

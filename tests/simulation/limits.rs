@@ -242,3 +242,23 @@ fn a_full_server_refuses_and_serves_on() {
     bench.driver.advance_to(6_000);
     assert_eq!(bench.driver.server.client_count(), 2, "nobody waits at the door for ever");
 }
+
+/// Each of three has begun to take a message that nobody else needs. Who waits for most is given up first, and
+/// nobody else if that is enough.
+#[test]
+fn no_more_are_given_up_than_the_budget_needs() {
+    let mut limits = LIMITS;
+    limits.buffered_bytes_max = 100_000;
+    let mut bench = Bench::with_limits(limits);
+    for (place, bytes) in [("a", 30_000), ("b", 31_000), ("c", 60_000)] {
+        let sleeper = bench.open(&format!("/broadcast/{place}"));
+        let talker = bench.open(&format!("/broadcast/{place}?self=0"));
+        bench.set_window(sleeper, 100);
+        bench.send_frame(talker, 0x82, &vec![b'x'; bytes]);
+    }
+    bench.driver.settle();
+    assert_eq!(bench.driver.server.client_count(), 5, "one is gone");
+    assert!(bench.driver.server.buffered_bytes() <= 100_000);
+    let account = bench.driver.server.account();
+    assert_eq!((account.queued, account.lost), (2, 1), "{account:?}");
+}
