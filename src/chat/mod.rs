@@ -81,11 +81,6 @@ pub enum Form {
     Json,
 }
 
-impl Form {
-    /// All of them, in the order of their numbers.
-    pub const ALL: [Form; 2] = [Form::Plain, Form::Json];
-}
-
 /// What a client connected for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -257,7 +252,7 @@ impl Chat {
             let count = room.person_count() + 1;
             tell_json(room, id, 0, || Event::Join { person: voice.into(), count }.encode(), effect);
         }
-        let (index, _) = room.add(form, client, voice);
+        let index = room.add(form, client, voice);
         effect(Effect::Join { room: id, form, client });
         let index = u32::try_from(index).expect("members are clients");
         self.seats[client.index()] = Seat::Member { room: id, form, hears_self, index };
@@ -299,7 +294,7 @@ impl Chat {
         }
     }
 
-    /// Tells the counts that are due, and forgets what was kept for long enough.
+    /// Tells the counts that are due.
     pub fn handle_timeout(&mut self, now: Now, effect: &mut impl FnMut(Effect<'_>)) {
         while let Some(&(due, id)) = self.counts_due.front().filter(|(due, _)| *due <= now.time) {
             self.counts_due.pop_front();

@@ -104,8 +104,8 @@ impl Room {
         Some(self.voices().filter(|voice| seen.insert(voice.id)).map(Person::from).collect())
     }
 
-    /// Adds a member, and says at which index, and whether a person has come.
-    pub(super) fn add(&mut self, form: Form, client: ClientId, voice: Option<Voice>) -> (usize, bool) {
+    /// Adds a member, and says at which index.
+    pub(super) fn add(&mut self, form: Form, client: ClientId, voice: Option<Voice>) -> usize {
         self.empty_since = None;
         let mut is_new = true;
         if let Some(voice) = voice.as_ref().filter(|voice| voice.key.is_some()) {
@@ -118,7 +118,7 @@ impl Room {
         listeners.members.push(client);
         listeners.voices.extend(voice);
         listeners.assert_invariants();
-        (listeners.members.len() - 1, is_new)
+        listeners.members.len() - 1
     }
 
     /// Removes a member. The last one takes the empty place and is returned with the voice, and whether a
