@@ -72,7 +72,11 @@ let asksForOlder = false;
 
 const events = {
   welcome(event) {
+    asksForOlder = false; // The answer, if one was awaited, is lost with its connection.
     if (event.isAnew) {
+      acknowledged.forEach((line) => { line.dataset.state = "sent"; });
+      acknowledged.clear();
+      log.countAnew();
       log.note("The server was restarted. It knows nothing of what was said before.");
     } else if (event.recovered === false) {
       log.note("Some of what was said meanwhile is no longer held.");

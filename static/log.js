@@ -94,6 +94,7 @@ export const log = {
   pinned: true, // The reader is at the bottom and wants to stay there.
   unseen: 0, // Messages below the part in view.
   unread: 0, // Messages since the tab was hidden.
+  hasOtherCount: false, // Lines of before a restart of the server are there.
   width: 0,
   height: 0,
 
@@ -175,6 +176,13 @@ export const log = {
     return element;
   },
 
+  /** Numbers begin anew: those on the page are of another count. */
+  countAnew() {
+    this.flush();
+    this.hasOtherCount = true;
+    box.querySelectorAll("[data-seq]").forEach((line) => line.removeAttribute("data-seq"));
+  },
+
   /** Messages from before those on the page. The reader keeps his place. */
   older(messages) {
     this.flush();
@@ -190,12 +198,13 @@ export const log = {
     missing.reduce((before, message) => this.follow(fragment, before, messageLine(message)), null);
     const first = box.querySelector("[data-seq]");
     const lastSeq = Number(fragment.lastElementChild.dataset.seq);
-    // Above what is there, if that is younger; else it was missed meanwhile, and goes below.
-    const isAbove = first === null || lastSeq < Number(first.dataset.seq);
-    if (isAbove && box.firstElementChild?.className === "day" && dayWords(this.lastDay) === box.firstElementChild.textContent) {
+    // Above what is there of this count, if that is younger; else it was missed meanwhile, and goes below.
+    const isAbove = first === null ? !this.hasOtherCount : lastSeq < Number(first.dataset.seq);
+    if (isAbove && !this.hasOtherCount && box.firstElementChild?.className === "day" && dayWords(this.lastDay) === box.firstElementChild.textContent) {
       box.firstElementChild.remove();
     }
-    box.insertBefore(fragment, isAbove ? box.firstElementChild : box.querySelector('[data-state="sending"]'));
+    const top = this.hasOtherCount ? first : box.firstElementChild;
+    box.insertBefore(fragment, isAbove ? top : box.querySelector('[data-state="sending"]'));
     this.lastDay = isAbove ? (newest ?? this.lastDay) : this.lastDay;
     this.pinned ? this.toBottom() : (box.scrollTop = box.scrollHeight - distance);
   },
