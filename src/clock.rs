@@ -38,12 +38,15 @@ impl Add<Duration> for Time {
     }
 }
 
-/// More than this behind what it had planned, and the loop has stood still: the process was stopped, or the
-/// machine slept or was overloaded. A turn takes a tenth of it at most.
+/// More than this behind what it had planned without having worked, and the loop has stood still: the process was
+/// stopped, or the machine slept.
 const STANDSTILL: u64 = 1_000;
+/// Asking how much the thread has worked is a system call: it is made so often at most, and the answer may be as old.
+const WORKED_INTERVAL: u64 = 100;
 
 /// Makes the time of the loop from a clock that runs on while the process stands still. Such a time does not
-/// count, or every client would be found silent at the end of it.
+/// count, or every client would be found silent at the end of it. The time of a long turn does: under overload
+/// deadlines must still pass.
 #[derive(Debug, Default)]
 pub struct Clock {
     /// Milliseconds that the loop did not live through.
@@ -51,14 +54,25 @@ pub struct Clock {
     /// When the loop looked at the clock, and when it meant to do so again, by the clock.
     looked: u64,
     awaited: u64,
+    /// How much the thread had worked, and when that was found out.
+    worked: u64,
+    worked_at: u64,
 }
 
 impl Clock {
-    /// The time, when the clock shows so many milliseconds.
-    pub fn at(&mut self, milliseconds: u64) -> Time {
-        if milliseconds.saturating_sub(self.awaited) > STANDSTILL && !planted!("standstill_counts") {
+    /// The time, when the clock shows so many milliseconds. `worked` says how many of them the thread has had a
+    /// processor.
+    pub fn at(&mut self, milliseconds: u64, worked: impl FnOnce() -> u64) -> Time {
+        let is_late = milliseconds.saturating_sub(self.awaited) > STANDSTILL;
+        if is_late || milliseconds.saturating_sub(self.worked_at) >= WORKED_INTERVAL {
+            let before = std::mem::replace(&mut self.worked, worked());
+            self.worked_at = milliseconds;
             // It may have begun right after the last look.
-            self.lost += milliseconds.saturating_sub(self.looked);
+            let gap = milliseconds.saturating_sub(self.looked);
+            let stood = gap.saturating_sub(self.worked.saturating_sub(before));
+            if is_late && stood > STANDSTILL && !planted!("standstill_counts") {
+                self.lost += stood;
+            }
         }
         (self.looked, self.awaited) = (milliseconds, milliseconds);
         Time(milliseconds.saturating_sub(self.lost))
@@ -92,20 +106,30 @@ mod tests {
     fn while_the_loop_stands_still_no_time_passes() {
         let mut clock = Clock::default();
         let at = Time::from_millis;
-        assert_eq!(clock.at(5), at(5));
+        assert_eq!(clock.at(5, || 0), at(5));
         clock.sleep_until(at(20_000));
-        assert_eq!(clock.at(7), at(7), "woken by an event");
+        assert_eq!(clock.at(7, || 0), at(7), "woken by an event");
         clock.sleep_until(at(20_000));
-        assert_eq!(clock.at(21_000), at(21_000), "a little late");
+        assert_eq!(clock.at(21_000, || 0), at(21_000), "a little late");
         clock.sleep_until(at(30_000));
-        assert_eq!(clock.at(120_000), at(21_000), "stopped for ninety seconds");
+        assert_eq!(clock.at(120_000, || 0), at(21_000), "stopped for ninety seconds");
         assert_eq!(clock.reading_at(at(22_000)), 121_000);
         clock.sleep_until(at(22_000));
-        assert_eq!(clock.at(121_001), at(22_001), "and goes on from there");
-        assert_eq!(clock.at(121_900), at(22_900), "a long turn");
-        assert_eq!(clock.at(125_000), at(22_900), "stopped in the middle of a turn");
+        assert_eq!(clock.at(121_001, || 0), at(22_001), "and goes on from there");
+        assert_eq!(clock.at(121_900, || 0), at(22_900), "a long turn");
+        assert_eq!(clock.at(125_000, || 0), at(22_900), "stopped in the middle of a turn");
         clock.sleep_until(Time::NEVER);
-        assert_eq!(clock.at(1_000_000), at(897_900), "nothing was to be done meanwhile");
+        assert_eq!(clock.at(1_000_000, || 0), at(897_900), "nothing was to be done meanwhile");
+    }
+
+    #[test]
+    fn a_long_turn_is_time_like_any_other() {
+        let mut clock = Clock::default();
+        let at = Time::from_millis;
+        assert_eq!(clock.at(1_000, || 900), at(1_000));
+        assert_eq!(clock.at(4_000, || 3_600), at(4_000), "three seconds, and it worked in most of them");
+        assert_eq!(clock.at(9_000, || 6_000), at(6_400), "five, but half of them it had no processor");
+        assert_eq!(clock.at(9_900, || 6_001), at(7_300));
     }
 
     #[test]

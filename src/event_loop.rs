@@ -26,6 +26,10 @@ const OPERATORS: Token = Token(usize::MAX - 3);
 const BACKLOG: i32 = 4096;
 /// Readiness that one poll can report: so much that no client waits a turn for being noticed.
 const EVENTS_MAX: usize = 65_536;
+/// Bytes of one client that the kernel holds and has not sent: enough to keep a line busy while the loop is at
+/// others, few enough to see that a slow reader takes some.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES: u32 = 16 * 1024;
 /// Costs nothing but its descriptor.
 const RESERVE: &str = "/dev/null";
 
@@ -216,7 +220,7 @@ impl EventLoop {
 
     fn time(&mut self) -> Time {
         let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.clock.at(elapsed)
+        self.clock.at(elapsed, worked)
     }
 
     /// How long the poll may sleep.
@@ -266,6 +270,12 @@ impl EventLoop {
         }
         Ok(())
     }
+}
+
+/// Milliseconds for which this thread has had a processor.
+fn worked() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    u64::try_from(time.tv_sec * 1000 + time.tv_nsec / 1_000_000).unwrap_or(0)
 }
 
 impl Entrance {
@@ -318,10 +328,24 @@ fn listen(address: SocketAddr, send_buffer: usize) -> io::Result<TcpListener> {
     }
     // Every accepted socket inherits it. Without it the kernel would keep megabytes for each slow client.
     socket.set_send_buffer_size(send_buffer)?;
+    keep_unsent_low(&socket)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(TcpListener::from_std(socket.into()))
+}
+
+/// The kernel calls a socket writable as soon as little of it is unsent. By itself it would wait until a third of
+/// the send buffer is free, and a peer that reads 4 KiB a second would seem to take nothing for 40 s.
+#[cfg(target_os = "linux")]
+fn keep_unsent_low(socket: &Socket) -> io::Result<()> {
+    socket.set_tcp_notsent_lowat(UNSENT_BYTES)
+}
+
+/// Only Linux can.
+#[cfg(not(target_os = "linux"))]
+fn keep_unsent_low(_: &Socket) -> io::Result<()> {
+    Ok(())
 }
 
 /// Where a browser on this machine finds the page.

@@ -22,6 +22,8 @@ pub(super) struct Entry {
     pub(super) has_begun_message: bool,
     /// A ping or a pong.
     pub(super) is_urgent: bool,
+    /// A ping: its answer is due from when it has left.
+    pub(super) is_ping: bool,
     /// It is for this client alone, who waits for it: no policy drops it.
     pub(super) is_owed: bool,
 }
@@ -55,12 +57,25 @@ impl Entry {
             messages,
             has_begun_message: false,
             is_urgent: false,
+            is_ping: false,
             is_owed: false,
         }
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
         &self.batch.bytes()[self.start..self.end]
+    }
+
+    /// The bytes of the largest frame that has not left.
+    pub(super) fn largest_frame(&self) -> usize {
+        let mut largest = self.begun_until - self.start;
+        let mut start = self.begun_until;
+        while start < self.end {
+            let end = self.batch.frame_end(start);
+            largest = largest.max(end - start);
+            start = end;
+        }
+        largest
     }
 
     pub(super) fn has_begun(&self) -> bool {

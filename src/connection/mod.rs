@@ -9,6 +9,7 @@ mod cause;
 mod entry;
 mod outbox;
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -18,16 +19,20 @@ pub use outbox::{Backlog, Gap, Handed, Outbox};
 use crate::clock::Time;
 use crate::http::{HeadScanner, Refusal};
 use crate::websocket::{
-    self, Agreement, Batch, CloseCode, CloseFrame, Decoder, Inflater, Item, Kind, ProtocolError,
+    self, Agreement, Batch, CloseCode, CloseFrame, Decoder, Inflater, Item, Kind, Meter, ProtocolError,
 };
 
 /// The closing handshake, and the wait for a peer to hang up afterwards (Tomcat waited for ever:
 /// CVE-2024-23672).
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A peer that takes no byte for so long is cut.
+/// A peer that takes no byte for so long is cut; one that does not flood us meanwhile has the time of a slow
+/// reader beside it, see [`Outbox::extend_patience`].
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// From a message's first byte to its last.
+/// From a message's first byte to its last, for the first 64 KiB of it.
 pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// What comes of a message in that time; from there on it may come as slowly as this.
+const MESSAGE_BYTES_FREE: usize = 64 * 1024;
+const MESSAGE_BYTES_PER_SECOND: u64 = 16 * 1024;
 /// Pings and pongs a second; browsers send none of their own, libraries one in some seconds.
 pub const CONTROL_FRAMES_MAX: u32 = 200;
 /// A page is some 30 KB: enough for the slowest of phones.
@@ -56,7 +61,7 @@ pub struct Connection {
     decoder: Decoder,
     outbox: Outbox,
     /// Pings and pongs since the start of the second that `control_second` counts.
-    control_frames: u32,
+    control_frames: u16,
     control_second: u32,
     compression: Option<Agreement>,
 }
@@ -73,6 +78,7 @@ enum State {
 struct Handshake {
     head: Vec<u8>,
     scanner: HeadScanner,
+    since: Time,
     until: Time,
 }
 
@@ -80,6 +86,8 @@ struct Handshake {
 #[derive(Clone, Copy, Debug)]
 enum Liveness {
     PingAt(Time),
+    /// A ping waits behind what the peer has not taken: its answer is not due before it has left.
+    PingLeaving,
     DeadAt(Time),
 }
 
@@ -136,6 +144,7 @@ impl Connection {
         let handshake = Handshake {
             head: Vec::new(),
             scanner: HeadScanner::default(),
+            since: now,
             until: now + limits.handshake_timeout,
         };
         Connection {
@@ -180,7 +189,7 @@ impl Connection {
                     (self.control_second, self.control_frames) = (second, 0);
                 }
                 self.control_frames += 1;
-                if self.control_frames > CONTROL_FRAMES_MAX {
+                if u32::from(self.control_frames) > CONTROL_FRAMES_MAX {
                     return Some(fail(
                         &mut self.state,
                         &mut self.outbox,
@@ -236,8 +245,14 @@ impl Connection {
     }
 
     /// Does what is due at `now`, which is [`Connection::deadline`] or later.
-    pub fn handle_timeout(&mut self, now: Time, limits: &Limits) -> Option<Event<'static>> {
-        let stalled = self.outbox.stalled_at(WRITE_TIMEOUT) <= now;
+    ///
+    /// `is_flooding`: it says more than it is read, and gets no more time for what it does not take.
+    pub fn handle_timeout(&mut self, now: Time, is_flooding: bool) -> Option<Event<'static>> {
+        let seems_stalled = self.outbox.stalled_at(WRITE_TIMEOUT) <= now;
+        let stalled = seems_stalled && (is_flooding || !self.outbox.extend_patience(now, WRITE_TIMEOUT));
+        if seems_stalled && !stalled && self.deadline() > now {
+            return None;
+        }
         match &mut self.state {
             State::AwaitingHandshake(handshake) => {
                 Some(Event::Refused(Refusal::HandshakeTimeout, std::mem::take(&mut handshake.head)))
@@ -246,18 +261,20 @@ impl Connection {
                 self.finish();
                 None
             }
-            State::Open(_) if stalled => Some(Event::Closed(self.cut(now, "took no byte for 10 s"))),
-            State::Open(_)
-                if self.decoder.unfinished_since().is_some_and(|since| since + MESSAGE_TIMEOUT <= now) =>
-            {
+            State::Open(_) if stalled => {
+                let what = format!("took no byte for {} s", self.outbox.idle_for(now).as_secs());
+                Some(Event::Closed(self.cut(now, &what)))
+            }
+            State::Open(_) if self.decoder.unfinished().is_some_and(|message| due(message) <= now) => {
                 Some(fail(&mut self.state, &mut self.outbox, now, ProtocolError::MessageTooSlow))
             }
             State::Open(Liveness::PingAt(_)) => {
                 // A pong is not matched to its ping, so any payload does; the time helps who traces.
                 self.outbox.queue_ping(now.as_millis().to_be_bytes());
-                self.state = State::Open(Liveness::DeadAt(now + limits.pong_timeout));
+                self.state = State::Open(Liveness::PingLeaving);
                 None
             }
+            State::Open(Liveness::PingLeaving) => None,
             State::Open(Liveness::DeadAt(_)) => {
                 // If it is there after all, it learns why; no end of it is waited for.
                 self.outbox.queue_close(CloseFrame::new(CloseCode::POLICY, "no answer to a ping"));
@@ -274,26 +291,43 @@ impl Connection {
             State::AwaitingHandshake(handshake) => handshake.until,
             State::Closing { stage: Stage::Finished, .. } => Time::NEVER,
             State::Closing { until, .. } => stalled_at.min(*until),
-            State::Open(Liveness::PingAt(time) | Liveness::DeadAt(time)) => {
-                let unfinished = self.decoder.unfinished_since();
-                stalled_at.min(*time).min(unfinished.map_or(Time::NEVER, |since| since + MESSAGE_TIMEOUT))
+            State::Open(liveness) => {
+                let time = match liveness {
+                    Liveness::PingAt(time) | Liveness::DeadAt(time) => *time,
+                    Liveness::PingLeaving => Time::NEVER,
+                };
+                stalled_at.min(time).min(self.decoder.unfinished().map_or(Time::NEVER, due))
             }
         }
     }
 
     /// Answers a handshake: from here on frames are spoken, compressed ones if that was agreed on.
-    pub fn open(&mut self, now: Time, limits: &Limits, response: Vec<u8>, compression: Option<Agreement>) {
+    pub fn open(
+        &mut self,
+        now: Time,
+        limits: &Limits,
+        meter: &Meter,
+        response: Vec<u8>,
+        compression: Option<Agreement>,
+    ) {
         assert!(matches!(self.state, State::AwaitingHandshake(_)), "a handshake is answered once");
         self.compression = compression;
-        self.queue_response(now, response);
+        self.queue_response(now, meter, response.into());
         self.state = State::Open(Liveness::next_ping(now, limits));
     }
 
     /// Answers a request with a response, after which the connection is closed: when the peer hangs
     /// up too, or at once.
-    pub fn respond(&mut self, now: Time, response: Vec<u8>, waits_for_end: bool) {
+    pub fn respond(
+        &mut self,
+        now: Time,
+        meter: &Meter,
+        (head, body): (Vec<u8>, Cow<'static, [u8]>),
+        waits_for_end: bool,
+    ) {
         assert!(matches!(self.state, State::AwaitingHandshake(_)), "a request is answered once");
-        self.queue_response(now, response);
+        self.queue_response(now, meter, head.into());
+        self.queue_response(now, meter, body);
         let stage = if waits_for_end { Stage::Flushing } else { Stage::FlushingLast };
         self.state = State::Closing { stage, until: now + RESPONSE_TIMEOUT };
     }
@@ -304,6 +338,36 @@ impl Connection {
         self.outbox.queue_close(frame.clone());
         self.state = State::Closing { stage: Stage::AwaitingClose, until };
         Cause::Server(frame)
+    }
+
+    /// Ends the conversation with a peer whose unfinished message takes memory that is not there, and gives
+    /// that back at once.
+    pub fn give_up_message(&mut self, now: Time) -> Cause {
+        assert!(self.is_open(), "an open connection is closed once");
+        self.decoder = Decoder::default();
+        let reason =
+            "too much memory waits for the rest of unfinished messages; send it again, without pauses";
+        let frame = CloseFrame::new(CloseCode::TRY_AGAIN_LATER, reason);
+        self.outbox.queue_close(frame.clone());
+        self.state = State::Closing { stage: Stage::Flushing, until: now + CLOSE_TIMEOUT };
+        Cause::Server(frame)
+    }
+
+    /// Memory of what has come and is not whole: of a request or a message.
+    pub fn unfinished_bytes(&self) -> usize {
+        let head = match &self.state {
+            State::AwaitingHandshake(handshake) => handshake.head.capacity(),
+            State::Open(_) | State::Closing { .. } => 0,
+        };
+        head + self.decoder.unfinished_bytes()
+    }
+
+    /// For how long what is not whole has been arriving, as far as that is known.
+    pub fn unfinished_for(&self, now: Time) -> Duration {
+        match &self.state {
+            State::AwaitingHandshake(handshake) => now.since(handshake.since),
+            _ => self.decoder.unfinished().map_or(Duration::ZERO, |(since, _)| now.since(since)),
+        }
     }
 
     /// Cuts a peer that reads too slowly: what has not begun to leave is thrown away, and the peer
@@ -319,8 +383,12 @@ impl Connection {
     ///
     /// # Errors
     /// Those of the socket, except that it is full.
-    pub fn flush(&mut self, now: Time, stream: &mut impl Write) -> io::Result<bool> {
+    pub fn flush(&mut self, now: Time, limits: &Limits, stream: &mut impl Write) -> io::Result<bool> {
         self.outbox.flush(now, stream)?;
+        if matches!(self.state, State::Open(Liveness::PingLeaving)) && !self.outbox.has_ping() {
+            // It stands behind what the peer's kernel has taken and the peer has not read.
+            self.state = State::Open(Liveness::DeadAt(now + self.outbox.unread() + limits.pong_timeout));
+        }
         if !self.outbox.is_empty() {
             return Ok(false);
         }
@@ -399,12 +467,22 @@ impl Connection {
         input: &mut &mut [u8],
     ) {
         if let State::Closing { stage: stage @ Stage::AwaitingClose, .. } = &mut self.state {
-            loop {
+            // Nobody hears what these messages say, so it is not found out.
+            if let Some(inflater) = &mut inflater {
+                inflater.set_discarding(true);
+            }
+            let is_over = loop {
                 match self.decoder.decode(now, &limits.websocket, inflater.as_deref_mut(), input) {
-                    Ok(None) => return,
-                    Ok(Some(Item::Close(_))) | Err(_) => break,
+                    Ok(None) => break false,
+                    Ok(Some(Item::Close(_))) | Err(_) => break true,
                     Ok(Some(_)) => {}
                 }
+            };
+            if let Some(inflater) = inflater {
+                inflater.set_discarding(false);
+            }
+            if !is_over {
+                return;
             }
             *stage = Stage::after_close(input);
         }
@@ -412,15 +490,22 @@ impl Connection {
         *input = &mut [];
     }
 
-    fn queue_response(&mut self, now: Time, response: Vec<u8>) {
+    fn queue_response(&mut self, now: Time, meter: &Meter, response: Cow<'static, [u8]>) {
         let range = 0..response.len();
-        let handed = self.outbox.queue(now, &Batch::unframed(response), range);
+        let handed = self.outbox.queue(now, &Batch::unframed(response, meter), range);
         assert_eq!(handed, Handed::Queued(0), "a response is no message");
     }
 
     fn finish(&mut self) {
+        self.decoder = Decoder::default();
         self.state = State::Closing { stage: Stage::Finished, until: Time::NEVER };
     }
+}
+
+/// When a message that began at a time, and of which so much is there, has taken too long.
+fn due((since, bytes): (Time, usize)) -> Time {
+    let further = bytes.saturating_sub(MESSAGE_BYTES_FREE) as u64;
+    since + MESSAGE_TIMEOUT + Duration::from_millis(further * 1000 / MESSAGE_BYTES_PER_SECOND)
 }
 
 /// The time since the ping that this pong answers, if it is one of ours. A peer can lie about it, and changes

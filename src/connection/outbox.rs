@@ -15,6 +15,12 @@ use crate::websocket::{Batch, BatchBuilder, CloseFrame, Opcode, Skipped};
 
 /// Pieces handed to one `writev`. More rarely wait, and then another call does no harm.
 const SLICES_MAX: usize = 16;
+/// Who reads at least so fast is not stalled. A kernel takes a hundred KiB for it at once and then, while they
+/// are read, often nothing: Linux gives room back by whole buffers, and 31 s were measured between two steps.
+const SLOW_READER_BYTES_PER_SECOND: u64 = 4 * 1024;
+/// No peer is given more time for what it took, whatever its kernel holds.
+const UNREAD_MILLIS_MAX: u16 = 30_000;
+
 /// The queue of one client. Small while nothing waits, which is nearly always.
 #[derive(Debug, Default)]
 pub struct Outbox {
@@ -30,8 +36,27 @@ pub struct Outbox {
     queued_bytes: usize,
     /// Messages whose last byte has not left.
     queued_messages: u32,
-    /// Since when no byte has left, while any waits.
-    waiting_since: Time,
+    patience: Patience,
+    /// When the last byte left, or the first one began to wait.
+    taken_at: Time,
+}
+
+/// How long a slow reader takes to read what was taken, in milliseconds from when the last of it was; and in the
+/// highest bit, whether that time is waited for before the peer counts as stalled. Two bytes, since every client
+/// has them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Patience(u16);
+
+impl Patience {
+    const IS_EXTENDED: u16 = 1 << 15;
+
+    fn unread_millis(self) -> u16 {
+        self.0 & !Patience::IS_EXTENDED
+    }
+
+    fn is_extended(self) -> bool {
+        self.0 & Patience::IS_EXTENDED > 0
+    }
 }
 
 /// Control frames that wait for the end of a frame. To a peer that does not read, one pong at most
@@ -108,7 +133,10 @@ impl Outbox {
         }
         let bytes = &batch.bytes()[range.clone()];
         match stream.write(bytes) {
-            Ok(written) if written == bytes.len() => Ok(Handed::Delivered),
+            Ok(written) if written == bytes.len() => {
+                self.note_taken(now, written);
+                Ok(Handed::Delivered)
+            }
             result => self.keep_rest(now, batch, range, result),
         }
     }
@@ -194,7 +222,7 @@ impl Outbox {
     /// Throws away every message that has not begun to leave, and says how much that was. What is
     /// kept has its time anew, or the peer could not be told why.
     pub fn cut(&mut self, now: Time) -> Backlog {
-        self.waiting_since = now;
+        self.note_taken(now, 0);
         self.is_cut = true;
         let mut backlog = Backlog { messages: 0, bytes: 0 };
         let mut kept = None;
@@ -265,13 +293,6 @@ impl Outbox {
         newest.into_iter().for_each(|entry| entry.is_owed = true);
     }
 
-    /// What no policy drops, though it has not begun to leave.
-    pub fn owed_cost(&self) -> usize {
-        let entries = self.front.iter().chain(self.rest.iter().flat_map(|rest| rest.iter()));
-        let owed = entries.filter(|entry| entry.is_owed && !entry.has_begun());
-        owed.map(|entry| entry.bytes().len() + ENTRY_BYTES).sum()
-    }
-
     /// Memory that this queue takes: its bytes, though others may share them, and its entries.
     pub fn cost(&self) -> usize {
         self.queued_bytes + self.entries() * ENTRY_BYTES
@@ -310,7 +331,63 @@ impl Outbox {
 
     /// When the peer will have taken no byte for `timeout`, though some wait.
     pub fn stalled_at(&self, timeout: Duration) -> Time {
-        if self.front.is_none() { Time::NEVER } else { self.waiting_since + timeout }
+        match self.front {
+            None => Time::NEVER,
+            Some(_) if self.patience.is_extended() => self.taken_at + timeout + self.unread(),
+            Some(_) => self.taken_at + timeout,
+        }
+    }
+
+    /// Gives a peer that seems to be stalled the time in which a slow reader reads what was taken last.
+    /// `false`: it has had that, or took nothing worth mentioning.
+    pub fn extend_patience(&mut self, now: Time, timeout: Duration) -> bool {
+        self.patience.0 |= Patience::IS_EXTENDED;
+        self.stalled_at(timeout) > now
+    }
+
+    /// How long a slow reader takes to read what was taken, counted from when the last of it was. In whole
+    /// seconds: a few messages are nothing.
+    pub fn unread(&self) -> Duration {
+        Duration::from_secs((self.patience.unread_millis() / 1000).into())
+    }
+
+    /// How long no byte has been taken.
+    pub fn idle_for(&self, now: Time) -> Duration {
+        now.since(self.taken_at)
+    }
+
+    /// Whether a ping waits to leave.
+    pub fn has_ping(&self) -> bool {
+        let goes_first = |entry: &&Entry| entry.is_urgent || entry.has_begun();
+        self.control.as_ref().is_some_and(|control| control.ping.is_some())
+            || self.all_entries().take_while(goes_first).any(|entry| entry.is_ping)
+    }
+
+    /// Whether more than `bytes_max` waits. A single frame of more than half of that is left out: a message that
+    /// may be said may be long in one form, and nobody is too slow who has had no time to take it.
+    pub fn is_over(&self, bytes_max: usize) -> bool {
+        self.cost() > bytes_max && is_over(bytes_max, self.cost(), self.all_entries())
+    }
+
+    /// The same, of what no policy drops though it has not begun to leave.
+    pub fn is_owed_over(&self, bytes_max: usize) -> bool {
+        let owed = || self.all_entries().filter(|entry| entry.is_owed && !entry.has_begun());
+        let cost = owed().map(|entry| entry.bytes().len() + ENTRY_BYTES).sum();
+        is_over(bytes_max, cost, owed())
+    }
+
+    fn all_entries(&self) -> impl Iterator<Item = &Entry> {
+        self.front.iter().chain(self.rest.iter().flat_map(|rest| rest.iter()))
+    }
+
+    #[inline(always)]
+    fn note_taken(&mut self, now: Time, bytes: usize) {
+        let read = now.as_millis().saturating_sub(self.taken_at.as_millis());
+        let taken = bytes as u64 * 1000 / SLOW_READER_BYTES_PER_SECOND;
+        let unread = u64::from(self.patience.unread_millis()).saturating_sub(read) + taken;
+        // The patience is as it was at first: what was waited for has come.
+        self.patience = Patience(u16::try_from(unread).unwrap_or(u16::MAX).min(UNREAD_MILLIS_MAX));
+        self.taken_at = now;
     }
 
     fn control_mut(&mut self) -> &mut Control {
@@ -326,7 +403,9 @@ impl Outbox {
             self.push_urgent(now, Entry::whole(pongs.seal()));
         }
         if let Some(payload) = ping {
-            self.push_urgent(now, Entry::whole(Batch::control(Opcode::Ping, &payload)));
+            let mut entry = Entry::whole(Batch::control(Opcode::Ping, &payload));
+            entry.is_ping = true;
+            self.push_urgent(now, entry);
         }
         if let Some(frame) = close {
             if planted!("close_overtakes") {
@@ -358,7 +437,7 @@ impl Outbox {
         self.queued_bytes += entry.bytes().len();
         self.queued_messages += entry.messages;
         if self.front.is_none() {
-            self.waiting_since = now;
+            self.note_taken(now, 0);
             self.front = Some(entry);
         } else {
             self.rest.get_or_insert_default().push_back(entry);
@@ -370,7 +449,7 @@ impl Outbox {
         if written == 0 {
             return;
         }
-        self.waiting_since = now;
+        self.note_taken(now, written);
         self.queued_bytes -= written;
         while let Some(front) = &mut self.front {
             let length = front.bytes().len();
@@ -399,13 +478,15 @@ impl Outbox {
         assert!(self.front.is_some() || self.queued_messages == 0, "no entry, no messages");
         debug_assert_eq!(
             self.queued_bytes,
-            self.front
-                .iter()
-                .chain(self.rest.iter().flat_map(|rest| rest.iter()))
-                .map(|entry| entry.bytes().len())
-                .sum::<usize>(),
+            self.all_entries().map(|entry| entry.bytes().len()).sum::<usize>(),
         );
     }
+}
+
+fn is_over<'a>(bytes_max: usize, cost: usize, entries: impl Iterator<Item = &'a Entry>) -> bool {
+    let largest = entries.map(Entry::largest_frame).max().unwrap_or(0);
+    let exempt = if largest > bytes_max / 2 { largest } else { 0 };
+    cost - exempt > bytes_max
 }
 
 /// One attempt; a signal changes nothing.
@@ -432,7 +513,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::websocket::{BatchBuilder, CloseCode, Kind};
+    use crate::websocket::{BatchBuilder, CloseCode, Kind, Meter};
 
     const NOW: Time = Time::from_millis(5);
 
@@ -563,7 +644,7 @@ mod tests {
     #[test]
     fn the_response_of_the_handshake_goes_before_any_frame() {
         let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: 100, ..Pipe::default() });
-        let response = Batch::unframed(b"HTTP/1.1 101\r\n\r\n".to_vec());
+        let response = Batch::unframed(b"HTTP/1.1 101\r\n\r\n".as_slice().into(), &Meter::default());
         queue(&mut outbox, &response);
         outbox.queue_pong(b"x");
         outbox.flush(NOW, &mut pipe).expect("room");
@@ -593,7 +674,7 @@ mod tests {
         let of = |messages| Skipped { messages, numbers: None };
         let notice = |gap: Gap| {
             let all = gap.untold.and(gap.skipped);
-            Batch::notice(Kind::Text, format!("{} missing", all.messages).as_bytes(), all)
+            Batch::notice(Kind::Text, format!("{} missing", all.messages).as_bytes(), all, &Meter::default())
         };
         assert_eq!(send(&mut outbox, &batch(&[b"one"]), &mut pipe), Handed::Queued(1));
         queue(&mut outbox, &batch(&[b"two", b"2.5"]));
@@ -644,7 +725,7 @@ mod tests {
         queue(&mut outbox, &batch(&[b"two"]));
         let gap = outbox.skip(0);
         assert_eq!((gap.skipped.messages, gap.place), (2, 1));
-        outbox.queue_notice(NOW, gap, Batch::notice(Kind::Text, b"gap", gap.skipped));
+        outbox.queue_notice(NOW, gap, Batch::notice(Kind::Text, b"gap", gap.skipped, &Meter::default()));
         outbox.unblock();
         pipe.room = 100;
         outbox.flush(NOW, &mut pipe).expect("room");
@@ -653,7 +734,7 @@ mod tests {
 
     #[test]
     fn entries_are_measured_with_their_batches() {
-        let meter = crate::websocket::Meter::new();
+        let meter = Meter::new();
         let mut builder = BatchBuilder::measured(&meter);
         builder.push(Kind::Text, &[&[b'x'; 100]]);
         let batch = builder.seal();
@@ -697,6 +778,65 @@ mod tests {
         outbox.unblock();
         outbox.flush(Time::from_millis(60), &mut pipe).expect("some room");
         assert_eq!(outbox.stalled_at(timeout), Time::from_millis(160));
+        assert!(!outbox.extend_patience(Time::from_millis(160), timeout), "it took nothing worth mentioning");
+    }
+
+    #[test]
+    fn a_slow_reader_has_the_time_to_read_what_its_kernel_took() {
+        let (timeout, second) = (Duration::from_secs(10), 1_000);
+        let large = batch(&[&vec![b'x'; 1_000_000]]);
+        // Taken at once, and how many seconds beside the ten it has for that: at 4 KiB a second, 30 at most.
+        for (taken, seconds) in [(1, 0), (4_095, 0), (4_096, 1), (65_536, 16), (122_880, 30), (900_000, 30)] {
+            let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: taken, ..Pipe::default() });
+            let _ = send(&mut outbox, &large, &mut pipe);
+            let strict = NOW + timeout;
+            assert_eq!(outbox.stalled_at(timeout), strict, "who floods has no more");
+            assert_eq!(outbox.extend_patience(strict, timeout), seconds > 0, "{taken}");
+            let due = strict + Duration::from_secs(seconds);
+            assert_eq!((outbox.stalled_at(timeout), outbox.unread().as_secs()), (due, seconds), "{taken}");
+            assert!(!outbox.extend_patience(due, timeout), "once");
+            // Progress ends the patience, and what was read meanwhile is no more unread.
+            pipe.room = 4_096;
+            outbox.unblock();
+            outbox.flush(due, &mut pipe).expect("some room");
+            assert_eq!((outbox.stalled_at(timeout), outbox.unread().as_secs()), (due + timeout, 1));
+        }
+        // What leaves at once counts as well, while it cannot have been read.
+        let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: usize::MAX, ..Pipe::default() });
+        for number in 0..10 {
+            let batch = batch(&[&[b'x'; 1024]]);
+            let now = Time::from_millis(number * 125);
+            let _ = outbox.send(now, &batch, all(&batch), &mut pipe).expect("room");
+        }
+        assert_eq!(outbox.unread(), Duration::from_secs(1));
+        assert_eq!(outbox.idle_for(Time::from_millis(9 * 125 + second)), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_queue_is_over_by_what_waits_beside_its_largest_frame() {
+        let mut outbox = Outbox { is_blocked: true, ..Outbox::default() };
+        queue(&mut outbox, &batch(&[&[b'x'; 60_000]]));
+        assert!(outbox.cost() > 1_000 && !outbox.is_over(1_000), "one message alone is what a limit allows");
+        queue(&mut outbox, &batch(&[&[b'x'; 500], &[b'y'; 200]]));
+        assert!(!outbox.is_over(1_000) && outbox.is_over(700));
+        queue(&mut outbox, &batch(&[&[b'x'; 60_000]]));
+        assert!(outbox.is_over(1_000), "two are too many");
+    }
+
+    #[test]
+    fn a_ping_waits_until_its_last_byte_has_left() {
+        let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: 3, ..Pipe::default() });
+        let _ = send(&mut outbox, &batch(&[b"one"]), &mut pipe);
+        queue(&mut outbox, &batch(&[b"two"]));
+        outbox.queue_ping([7; 8]);
+        for (room, wanted) in [(0, true), (2, true), (9, true), (1, false), (5, false)] {
+            assert!(outbox.has_ping() || !wanted);
+            pipe.room = room;
+            outbox.unblock();
+            outbox.flush(NOW, &mut pipe).expect("a pipe does not fail");
+            assert_eq!(outbox.has_ping(), wanted, "{room}");
+        }
+        assert!(outbox.is_empty());
     }
 
     proptest! {

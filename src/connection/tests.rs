@@ -27,7 +27,7 @@ impl Peer {
 
     fn open() -> Peer {
         let mut peer = Peer::new();
-        peer.connection.open(at(0), &LIMITS, Vec::new(), None);
+        peer.connection.open(at(0), &LIMITS, &Meter::default(), Vec::new(), None);
         peer
     }
 
@@ -48,11 +48,11 @@ impl Peer {
     /// Nothing is due one millisecond before the deadline, which is `wanted`.
     fn expires(&mut self, wanted: u64) -> Option<Event<'static>> {
         assert_eq!(self.connection.deadline(), at(wanted));
-        self.connection.handle_timeout(at(wanted), &LIMITS)
+        self.connection.handle_timeout(at(wanted), false)
     }
 
     fn flush(&mut self, now: u64) -> (bool, Vec<u8>) {
-        let ends = self.connection.flush(at(now), &mut self.sent).expect("memory takes all");
+        let ends = self.connection.flush(at(now), &LIMITS, &mut self.sent).expect("memory takes all");
         (ends, std::mem::take(&mut self.sent))
     }
 }
@@ -63,7 +63,7 @@ fn a_handshake_has_ten_seconds_and_bytes_do_not_extend_them() {
     assert!(peer.receive(9_000, b"GET / HTTP/1.1\r\n").is_empty());
     let event = peer.expires(10_000);
     assert!(matches!(event, Some(Event::Refused(Refusal::HandshakeTimeout, _))), "{event:?}");
-    peer.connection.respond(at(10_000), b"408".to_vec(), false);
+    peer.connection.respond(at(10_000), &Meter::default(), (b"408".to_vec(), Cow::Borrowed(b"")), false);
     assert_eq!(peer.flush(10_000), (false, b"408".to_vec()));
     assert!(peer.connection.is_finished());
 }
@@ -77,7 +77,7 @@ fn a_head_in_two_pieces_and_what_follows_it() {
     let mut input = bytes.as_mut_slice();
     let event = peer.connection.receive(at(2), &LIMITS, &mut inflater, &mut input);
     assert!(matches!(&event, Some(Event::Request(head)) if head.len() == 27), "{event:?}");
-    peer.connection.open(at(2), &LIMITS, b"101".to_vec(), None);
+    peer.connection.open(at(2), &LIMITS, &Meter::default(), b"101".to_vec(), None);
     let event = peer.connection.receive(at(2), &LIMITS, &mut inflater, &mut input);
     assert!(matches!(event, Some(Event::Ping)), "{event:?}");
     assert_eq!(peer.flush(2), (false, b"101\x8a\x00".to_vec()));
@@ -90,6 +90,8 @@ fn a_ping_after_twenty_seconds_and_twenty_five_more_to_answer() {
     assert_eq!(peer.flush(20_000).1[..2], [0x89, 8]);
     assert_eq!(peer.receive(44_999, b"\x8a\x80\0\0\0\0"), ["Pong(None)"]);
     assert!(peer.expires(64_999).is_none());
+    assert_eq!(peer.connection.deadline(), Time::NEVER, "an answer is not due before the ping has left");
+    peer.flush(64_999);
     let event = peer.expires(89_999);
     assert!(matches!(event, Some(Event::Closed(Cause::NoPong))), "{event:?}");
     assert!(
@@ -119,6 +121,7 @@ fn a_pong_tells_how_long_it_took_if_it_is_that_of_a_ping() {
 fn any_byte_shows_that_a_pinged_peer_is_there() {
     let mut peer = Peer::open();
     assert!(peer.expires(20_000).is_none());
+    peer.flush(20_000);
     peer.receive(30_000, b"\x81");
     assert_eq!(peer.connection.deadline(), at(40_000), "the unfinished frame is due first");
     peer.receive(30_001, b"\x80\0\0\0\0");
@@ -129,7 +132,7 @@ fn any_byte_shows_that_a_pinged_peer_is_there() {
 fn without_an_interval_no_ping_is_sent() {
     let limits = Limits { ping_interval: Duration::ZERO, ..LIMITS };
     let mut connection = Connection::new(at(0), &limits);
-    connection.open(at(0), &limits, Vec::new(), None);
+    connection.open(at(0), &limits, &Meter::default(), Vec::new(), None);
     assert_eq!(connection.deadline(), Time::NEVER);
 }
 

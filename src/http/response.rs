@@ -53,6 +53,24 @@ impl Response {
     /// The bytes to send. `date` is the time of day, where it is known (RFC 9110 §6.6.1); without
     /// `with_body` (the answer to HEAD) the headers are those of the whole answer.
     pub fn encode(&self, date: Option<jiff::Timestamp>, with_body: bool) -> Vec<u8> {
+        let mut bytes = self.encode_head(date);
+        if with_body {
+            bytes.extend_from_slice(&self.body);
+        }
+        bytes
+    }
+
+    /// The same in two pieces, so that a body that is compiled in is not copied for each who gets it.
+    pub fn into_pieces(
+        self,
+        date: Option<jiff::Timestamp>,
+        with_body: bool,
+    ) -> (Vec<u8>, Cow<'static, [u8]>) {
+        let head = self.encode_head(date);
+        (head, if with_body { self.body } else { Cow::Borrowed(b"") })
+    }
+
+    fn encode_head(&self, date: Option<jiff::Timestamp>) -> Vec<u8> {
         let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason_phrase(self.status));
         let mut line = |name: &str, value: &str| {
             write!(head, "{name}: {value}\r\n").expect("writing to a String cannot fail");
@@ -73,11 +91,7 @@ impl Response {
             line("Connection", if upgrade { "upgrade, close" } else { "close" });
         }
         head.push_str("\r\n");
-        let mut bytes = head.into_bytes();
-        if with_body {
-            bytes.extend_from_slice(&self.body);
-        }
-        bytes
+        head.into_bytes()
     }
 }
 

@@ -20,7 +20,13 @@ impl<S: Stream> Server<S> {
                     let client = &mut self.clients[id.index()];
                     debug!("{} connected: {}", client.address, first_line(head));
                     let response = response.encode(Some(now.wall), true);
-                    client.connection.open(now.time, &self.limits.connection, response, compression);
+                    client.connection.open(
+                        now.time,
+                        &self.limits.connection,
+                        &self.buffered,
+                        response,
+                        compression,
+                    );
                     client.is_websocket = true;
                     client.slow = slow.unwrap_or(client.slow);
                     let address = client.address;
@@ -38,7 +44,8 @@ impl<S: Stream> Server<S> {
             };
         let client = &mut self.clients[id.index()];
         debug!("{} got {}: {}", client.address, response.status(), first_line(head));
-        client.connection.respond(now.time, response.encode(Some(now.wall), with_body), true);
+        let pieces = response.into_pieces(Some(now.wall), with_body);
+        client.connection.respond(now.time, &self.buffered, pieces, true);
     }
 
     /// Answers a request with a refusal.
@@ -52,10 +59,10 @@ impl<S: Stream> Server<S> {
         }
         // The answer to HEAD has no body, whatever it says (RFC 9110 §9.3.2).
         let with_body = !what.trim_ascii_start().starts_with(b"HEAD ");
-        let response = refusal.response().encode(Some(now.wall), with_body);
+        let pieces = refusal.response().into_pieces(Some(now.wall), with_body);
         // Who has dribbled for ten seconds gets no more time to hang up (slowloris).
         let waits_for_end = refusal != Refusal::HandshakeTimeout;
-        client.connection.respond(now.time, response, waits_for_end);
+        client.connection.respond(now.time, &self.buffered, pieces, waits_for_end);
     }
 
     /// A report on the server at this moment.

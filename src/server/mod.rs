@@ -2,7 +2,8 @@
 //! so that the same code runs on sockets and on a simulated network.
 //!
 //! 1. **read**: what the ready clients sent becomes events, and each event is routed at once to
-//!    the chat, since it borrows from the read buffer.
+//!    the chat, since it borrows from the read buffer. A turn that has enough to do stops within the
+//!    bytes of a read, and goes on there in the next one.
 //! 2. **route**: what is due by the clock is routed too; all effects are in `outgoing`.
 //! 3. **deliver**: each room's batch goes to its members, at once where nothing waits.
 //! 4. **flush**: one write for each client that has more to get.
@@ -22,7 +23,9 @@ mod ledger;
 mod metrics;
 mod outgoing;
 mod phases;
+mod prices;
 mod rate;
+mod read_queue;
 mod site;
 mod slow;
 mod stats;
@@ -54,6 +57,7 @@ use ledger::{AccountId, Ledger};
 use outgoing::Outgoing;
 pub use rate::Rate;
 use rate::Usages;
+use read_queue::ReadQueue;
 pub use site::{Access, Site};
 pub use slow::Slow;
 
@@ -65,15 +69,6 @@ const FIRST_READ_BYTES: u32 = 128;
 const LAST_READ_BYTES: u32 = 64 * 1024;
 /// A read that fills its chunk makes the next one so many times larger; a short one shrinks it.
 const READ_FACTOR: u32 = 8;
-/// What one client may send in a turn before the others have theirs.
-const CLIENT_READ_BYTES: usize = 64 * 1024;
-/// What is read in a turn, before it is delivered.
-const TURN_READ_BYTES: usize = 256 * 1024;
-/// What a turn hands to the kernel, counted for each receiver: it bounds how long the others wait.
-const TURN_COPY_BYTES: usize = 16 * 1024 * 1024;
-/// The queues of those who have something to read.
-const QUIET: usize = 0;
-const TALKING: usize = 1;
 /// Refused clients that are let in to read why; further ones are closed at once.
 const REFUSED_MAX: usize = 32;
 
@@ -180,11 +175,11 @@ pub struct Server<S> {
     site: Site,
     limits: Limits,
     outside: Outside,
-    /// Clients with something to read; also those whom a budget has cut off. The quiet ones come before
-    /// those who talk: newcomers and pings do not wait for a flood.
-    runnable: [VecDeque<ClientId>; 2],
+    /// Clients with something to read. Those who ask for little come before the busy ones: newcomers and pings
+    /// do not wait for a flood.
+    read_queue: ReadQueue,
     /// Clients with something to write, or to end.
-    flushable: Vec<ClientId>,
+    flushable: VecDeque<ClientId>,
     /// Clients whose conversation ended after this turn's messages were delivered.
     leaving: Vec<ClientId>,
     /// Clients whose slot can be freed.
@@ -196,6 +191,8 @@ pub struct Server<S> {
     inflater: Inflater,
     deflater: Deflater,
     mode: Mode,
+    /// Of the last turn.
+    time: Time,
 }
 
 /// One connected peer.
@@ -212,12 +209,28 @@ struct Client<S> {
     access: Access,
     is_websocket: bool,
     is_read_closed: bool,
-    /// In `runnable`, in `flushable`, and among those who get a part of a batch.
+    /// In `read_queue`, in `flushable`, and among those who get a part of a batch.
     is_runnable: bool,
     is_flushable: bool,
     is_special: bool,
-    /// The last read brought messages, or not all that there was.
-    is_talking: bool,
+    reprieve: Reprieve,
+    /// Until when it counts as busy: the work that it has caused, many times as long. The lower half of the
+    /// milliseconds does; who is taken for busy wrongly, once in weeks, is read a little later.
+    busy_until: u32,
+    /// What `read_queue` counts of its unfinished request or message.
+    unfinished_bytes: u32,
+}
+
+/// A deadline that has passed waits once, for one look at what may have come in time: a process that was stopped
+/// for a while must not hold that against its clients. Once: or who sends on and on would evade every deadline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Reprieve {
+    #[default]
+    None,
+    /// Until it is read, or written to.
+    Granted,
+    /// That was done.
+    Used,
 }
 
 /// Whether the server takes clients.
@@ -235,7 +248,7 @@ impl<S: Stream> Server<S> {
             clients: Slab::new(),
             addresses: Addresses::default(),
             chat: Chat::new(zone, limits.history_messages_max, outside.seed),
-            outgoing: Outgoing::new(buffered.clone()),
+            outgoing: Outgoing::new(buffered.clone(), limits.compress_bytes_min),
             deadlines: Deadlines::default(),
             usages: Usages::new(limits.rate),
             ledger: Ledger::default(),
@@ -246,8 +259,8 @@ impl<S: Stream> Server<S> {
             site,
             limits,
             outside,
-            runnable: Default::default(),
-            flushable: Vec::new(),
+            read_queue: ReadQueue::default(),
+            flushable: VecDeque::new(),
             leaving: Vec::new(),
             finished: Vec::new(),
             troubled: Vec::new(),
@@ -255,6 +268,7 @@ impl<S: Stream> Server<S> {
             inflater: Inflater::default(),
             deflater: Deflater::new(limits.compress_bytes_min),
             mode: Mode::Serving,
+            time: Time::default(),
         }
     }
 
@@ -292,7 +306,9 @@ impl<S: Stream> Server<S> {
             is_runnable: false,
             is_flushable: false,
             is_special: false,
-            is_talking: false,
+            reprieve: Reprieve::None,
+            busy_until: 0,
+            unfinished_bytes: 0,
         }));
         self.usages.reset(id);
         let refusal = match verdict {
@@ -337,11 +353,13 @@ impl<S: Stream> Server<S> {
     /// Does all that can be done at `now`, in five phases.
     pub fn turn(&mut self, now: Now) {
         let started = (self.outside.stopwatch)();
+        self.time = now.time;
         self.read(now);
         self.route(now);
         self.deliver(now);
         self.flush(now);
         self.limit_buffers(now);
+        self.limit_unfinished(now);
         self.reap(now);
         self.assert_settled();
         self.counters.turns.record(now.time, (self.outside.stopwatch)().saturating_sub(started));
@@ -358,7 +376,8 @@ impl<S: Stream> Server<S> {
 
     /// Whether the next turn is due at once.
     pub fn has_work(&self) -> bool {
-        self.runnable.iter().any(|queue| !queue.is_empty())
+        !self.read_queue.is_empty()
+            || !self.flushable.is_empty()
             || !self.outgoing.is_empty()
             || self.is_last_call_due()
     }
@@ -383,6 +402,11 @@ impl<S: Stream> Server<S> {
         self.chat.kept_room_count()
     }
 
+    /// Memory of requests and messages that are not whole, and of what was read and not yet looked at.
+    pub fn unfinished_bytes(&self) -> usize {
+        self.read_queue.unfinished_bytes()
+    }
+
     /// Memory that what waits for clients takes.
     pub fn buffered_bytes(&self) -> usize {
         self.buffered.bytes()
@@ -397,7 +421,7 @@ impl<S: Stream> Server<S> {
         let client = &mut self.clients[id.index()];
         if !client.is_runnable {
             client.is_runnable = true;
-            self.runnable[usize::from(client.is_talking)].push_back(id);
+            self.read_queue.push(id, client.load(self.time));
         }
     }
 
@@ -405,7 +429,7 @@ impl<S: Stream> Server<S> {
         let client = &mut self.clients[id.index()];
         if client.connection.wants_flush() && !client.is_flushable {
             client.is_flushable = true;
-            self.flushable.push(id);
+            self.flushable.push_back(id);
         }
     }
 
@@ -418,9 +442,8 @@ impl<S: Stream> Server<S> {
     }
 
     /// Every turn ends settled. What reap itself announced waits for the next turn, which is then
-    /// due at once.
+    /// due at once, and so does what was too much to be written in one.
     fn assert_settled(&self) {
-        assert!(self.flushable.is_empty(), "all that could leave has left");
         assert!(self.leaving.is_empty(), "who has gone has left the rooms");
         assert!(self.finished.is_empty(), "slots are free");
         self.ledger.assert_balanced();
@@ -430,6 +453,15 @@ impl<S: Stream> Server<S> {
             self.counters.ended()
                 + self.clients.iter().filter(|(_, client)| client.connection.is_open()).count() as u64,
             "each conversation ends once, for one cause"
+        );
+        debug_assert_eq!(
+            self.read_queue.unfinished_bytes(),
+            self.clients
+                .iter()
+                .map(|(index, client)| {
+                    client.unfinished_bytes as usize + self.read_queue.carried_bytes(ClientId::new(index))
+                })
+                .sum::<usize>(),
         );
         debug_assert_eq!(
             self.ledger.whole().queued,

@@ -2,19 +2,13 @@
 
 use std::ops::Range;
 
-use super::TURN_COPY_BYTES;
+use super::prices::{self, Work};
 use crate::chat::{ClientId, Effect, Form, RoomId};
 use crate::planted::planted;
 use crate::websocket::{Batch, BatchBuilder, CloseFrame, Meter};
 
 /// Builders kept for the next turns; more rooms than this rarely speak in one turn.
 const SPARE_BUILDERS_MAX: usize = 64;
-
-/// What a turn sends once, before it is delivered: it bounds the memory of a turn.
-const TURN_BYTES_MAX: usize = 256 * 1024;
-/// A batch may always grow to this: below, a system call costs more than its bytes, and a large room that
-/// is flooded would pay for many turns.
-const BATCH_BYTES_WORTHWHILE: usize = 8 * 1024;
 
 /// Whose part of the private batch is where.
 type PrivatePart = (ClientId, Range<usize>);
@@ -29,11 +23,17 @@ pub(super) struct Outgoing {
     private: BatchBuilder,
     private_parts: Vec<PrivatePart>,
     close: Option<(ClientId, CloseFrame)>,
-    /// Of all batches since the last turn: encoded once, and counted for each receiver.
+    /// Since the last delivery: bytes that were made; work without the system calls of rooms, and these, of all
+    /// rooms and of the largest.
     bytes: usize,
-    copy_bytes: usize,
-    /// It is time to deliver.
-    is_full: bool,
+    work: Work,
+    writes: Work,
+    largest: Work,
+    /// For how many windows each room's last batch was deflated, by form.
+    windows: Vec<[u8; 2]>,
+    /// Whoever is served now has its messages deflated.
+    is_deflating: bool,
+    compress_bytes_min: usize,
     spare: Vec<BatchBuilder>,
     /// Counts the batches that somebody still needs.
     meter: Meter,
@@ -63,8 +63,8 @@ pub(super) enum Change {
 
 impl Outgoing {
     /// Nothing to send. All batches are measured.
-    pub(super) fn new(meter: Meter) -> Outgoing {
-        Outgoing { private: BatchBuilder::measured(&meter), meter, ..Outgoing::default() }
+    pub(super) fn new(meter: Meter, compress_bytes_min: usize) -> Outgoing {
+        Outgoing { private: BatchBuilder::measured(&meter), meter, compress_bytes_min, ..Outgoing::default() }
     }
 
     /// Writes down what shall happen. Messages are encoded here, once.
@@ -73,7 +73,7 @@ impl Outgoing {
             Effect::Join { room, form, client } => self.change(room, form, client, Change::Joined),
             Effect::Leave { room, form, client } => self.change(room, form, client, Change::Left),
             Effect::Publish { room, form, audience, except, kind, parts, seq } => {
-                let turn = self.touch(room, form);
+                let turn = self.touch(room, form, audience);
                 let start = turn.builder.len();
                 turn.builder.push_numbered(kind, parts, seq);
                 let end = turn.builder.len();
@@ -81,21 +81,30 @@ impl Outgoing {
                 if let Some(client) = except {
                     turn.changes.push((client, Change::Except(start..end)));
                 }
-                self.bytes += end - start;
-                self.copy_bytes += (end - start) * audience;
-                let is_worthwhile = end >= BATCH_BYTES_WORTHWHILE;
-                self.is_full |=
-                    self.bytes >= TURN_BYTES_MAX || (is_worthwhile && self.copy_bytes >= TURN_COPY_BYTES);
+                let bytes = end - start;
+                self.bytes += bytes;
+                self.work += bytes * prices::BYTE_MADE + bytes * audience * prices::BYTE_COPIED;
+                let windows = self.windows.get(room.index()).map_or(0, |windows| windows[form as usize]);
+                if windows > 0 && bytes >= self.compress_bytes_min {
+                    self.work += usize::from(windows) * prices::deflated(bytes);
+                }
             }
             Effect::Send { client, kind, parts } => {
                 let start = self.private.len();
                 self.private.push(kind, parts);
                 let end = self.private.len();
-                self.bytes += end - start;
-                self.is_full |= self.bytes >= TURN_BYTES_MAX;
+                let bytes = end - start;
+                self.bytes += bytes;
+                self.work += bytes * (prices::BYTE_MADE + prices::BYTE_COPIED);
+                if self.is_deflating && bytes >= self.compress_bytes_min {
+                    self.work += prices::deflated(bytes);
+                }
                 match self.private_parts.last_mut() {
                     Some((last, range)) if *last == client => range.end = end,
-                    _ => self.private_parts.push((client, start..end)),
+                    _ => {
+                        self.work += prices::WRITE;
+                        self.private_parts.push((client, start..end));
+                    }
                 }
             }
             Effect::Close { client, frame } => self.close = Some((client, frame)),
@@ -109,14 +118,41 @@ impl Outgoing {
         Some(frame)
     }
 
-    /// Bytes that this turn hands to the kernel so far, counted for each receiver.
-    pub(super) fn copy_bytes(&self) -> usize {
-        self.copy_bytes
+    /// Notes work that was done, or that is still to be done in this turn.
+    pub(super) fn charge(&mut self, work: Work) {
+        self.work += work;
+    }
+
+    /// Whose messages are looked at: whether what it alone gets is deflated.
+    pub(super) fn set_deflating(&mut self, is_deflating: bool) {
+        self.is_deflating = is_deflating;
+    }
+
+    /// The work of this turn so far.
+    pub(super) fn work(&self) -> Work {
+        self.work
     }
 
     /// Whether nothing more should be read before this is delivered.
     pub(super) fn is_full(&self) -> bool {
-        self.is_full
+        self.bytes >= prices::TURN_BYTES_MADE_MAX
+            || prices::is_turn_full(self.work, self.writes, self.largest)
+    }
+
+    /// Begins to count anew: what is here is delivered now.
+    pub(super) fn begin_delivery(&mut self) {
+        (self.bytes, self.work, self.writes, self.largest) = (0, 0, 0, 0);
+    }
+
+    /// Notes for how many windows a room's batch was deflated: so many its next one will be.
+    pub(super) fn note_windows(&mut self, room: RoomId, form: Form, count: usize) {
+        if count == 0 && self.windows.len() <= room.index() {
+            return;
+        }
+        if self.windows.len() <= room.index() {
+            self.windows.resize(room.index() + 1, [0; 2]);
+        }
+        self.windows[room.index()][form as usize] = u8::try_from(count).unwrap_or(u8::MAX);
     }
 
     /// Whether nothing has to be sent.
@@ -138,7 +174,6 @@ impl Outgoing {
 
     /// Takes a room in which something was said.
     pub(super) fn pop_room(&mut self) -> Option<(RoomId, Form, RoomTurn)> {
-        (self.bytes, self.copy_bytes, self.is_full) = (0, 0, false);
         let (room, form) = self.touched.pop()?;
         Some((room, form, std::mem::take(&mut self.rooms[room.index()][form as usize])))
     }
@@ -162,7 +197,7 @@ impl Outgoing {
         }
     }
 
-    fn touch(&mut self, room: RoomId, form: Form) -> &mut RoomTurn {
+    fn touch(&mut self, room: RoomId, form: Form, audience: usize) -> &mut RoomTurn {
         if self.rooms.len() <= room.index() {
             self.rooms.resize_with(room.index() + 1, Default::default);
         }
@@ -171,6 +206,8 @@ impl Outgoing {
             turn.is_touched = true;
             turn.builder = self.spare.pop().unwrap_or_else(|| BatchBuilder::measured(&self.meter));
             self.touched.push((room, form));
+            self.writes += audience * prices::WRITE;
+            self.largest = self.largest.max(audience * prices::WRITE);
         }
         turn
     }
@@ -274,44 +311,62 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_is_full_by_memory_or_by_what_the_kernel_must_copy() {
+    fn a_turn_is_full_by_memory_or_by_what_it_makes() {
         let (one, other) = (RoomId::new(0), RoomId::new(1));
         let message = [b'x'; 1000];
-        // Audience, messages that still fit: 256 KiB once, 16 MiB in all, but 8 KiB at least.
-        for (audience, fits) in [(1, 261), (60, 261), (100, 167), (1000, 16), (10_000, 8), (1_000_000, 8)] {
+        let parts: &[&[u8]] = &[&message];
+        let form = Form::Plain;
+        let say = |room, audience| Effect::Publish {
+            room,
+            form,
+            audience,
+            except: None,
+            kind: Kind::Text,
+            parts,
+            seq: 0,
+        };
+        // Audience, messages that still fit: 256 KiB once, or some 4 ms of work; for large rooms a few KiB.
+        for (audience, fits) in [(1, 261), (10, 261), (100, 148), (1000, 7), (10_000, 3), (1_000_000, 0)] {
             let mut outgoing = Outgoing::default();
             let mut count = 0;
             while !outgoing.is_full() {
-                outgoing.apply(Effect::Publish {
-                    room: one,
-                    form: Form::Plain,
-                    audience,
-                    except: None,
-                    kind: Kind::Text,
-                    parts: &[&message],
-                    seq: 0,
-                });
+                outgoing.apply(say(one, audience));
                 count += 1;
             }
             assert_eq!(count, fits + 1, "{audience} receivers");
-            // Another room has not had its share yet.
             while outgoing.pop_room().is_some() {}
+            outgoing.begin_delivery();
             assert!(!outgoing.is_full());
-            let parts: &[&[u8]] = &[&message];
-            let say = |room| Effect::Publish {
-                room,
-                form: Form::Plain,
-                audience: 100_000,
-                except: None,
-                kind: Kind::Text,
-                parts,
-                seq: 0,
-            };
-            (0..8).for_each(|_| outgoing.apply(say(one)));
-            outgoing.apply(say(other));
-            assert!(!outgoing.is_full());
-            outgoing.apply(say(one));
-            assert!(outgoing.is_full());
+        }
+        // Messages for one client alone, as they are or deflated for 40 us each; and of a room whose members
+        // agreed on three windows.
+        let send = Effect::Send { client: ClientId::new(7), kind: Kind::Text, parts };
+        for (is_deflating, windows, effect, fits) in
+            [(false, 0, &send, 261), (true, 0, &send, 188), (false, 3, &say(other, 10), 63)]
+        {
+            let mut outgoing = Outgoing::new(Meter::new(), 128);
+            outgoing.set_deflating(is_deflating);
+            outgoing.note_windows(other, form, windows);
+            let mut count = 0;
+            while !outgoing.is_full() {
+                outgoing.apply(again(effect));
+                count += 1;
+            }
+            assert_eq!(
+                count,
+                fits + 1,
+                "deflated for itself: {is_deflating}, for {windows} windows of a room"
+            );
+        }
+    }
+
+    fn again<'a>(effect: &Effect<'a>) -> Effect<'a> {
+        match *effect {
+            Effect::Send { client, kind, parts } => Effect::Send { client, kind, parts },
+            Effect::Publish { room, form, audience, except, kind, parts, seq } => {
+                Effect::Publish { room, form, audience, except, kind, parts, seq }
+            }
+            _ => unreachable!("no other is repeated"),
         }
     }
 }

@@ -10,107 +10,160 @@ use super::counters::{Counted, Drop};
 use super::journal::Journal;
 use super::ledger::Entry;
 use super::outgoing::{Change, parts_of};
-use super::{
-    CLIENT_READ_BYTES, Client, FIRST_READ_BYTES, LAST_READ_BYTES, QUIET, READ_FACTOR, Server, Stream,
-    TALKING, TURN_COPY_BYTES, TURN_READ_BYTES, printable,
-};
+use super::prices::{self, Work};
+use super::read_queue::Load;
+use super::{Client, FIRST_READ_BYTES, LAST_READ_BYTES, READ_FACTOR, Reprieve, Server, Stream, printable};
 use crate::chat::{ClientId, Form, RoomId};
 use crate::clock::{Now, Time};
 use crate::connection::{CLOSE_TIMEOUT, Cause, Event, Handed};
 use crate::planted::planted;
 use crate::websocket::{Batch, CloseCode, CloseFrame, Encodings};
 
+/// How much a client may do when it is read.
+#[derive(Clone, Copy, Debug)]
+struct Allowance {
+    bytes: usize,
+    /// Even if the turn has enough to do.
+    is_owed: bool,
+}
+
 impl<S: Stream> Server<S> {
-    /// Reads from every client that is ready, within the turn's budget: first once from each of the quiet
-    /// ones, and from newcomers, then from those who talk. Who is not reached comes first in the next turn.
+    /// Reads from every client that is ready, within the turn's budget: first once from each of those who ask for
+    /// little, and from newcomers, then from the busy ones, in turn, for as long as there is room. Who is not
+    /// reached comes first in the next turn.
     pub(super) fn read(&mut self, now: Now) {
         let mut used = 0;
-        // A crowd of quiet ones must not keep others from talking: these have half of what is read, and
+        // A crowd of light ones must not keep others from talking: these have half of what is read, and
         // their first has his turn even if the batches are full.
-        for (queue, budget) in [(QUIET, TURN_READ_BYTES / 2), (TALKING, TURN_READ_BYTES)] {
-            for place in 0..self.runnable[queue].len() {
-                let is_owed = queue == TALKING && place == 0;
-                if used >= budget || (self.outgoing.is_full() && !is_owed) {
-                    break;
-                }
-                let id = self.runnable[queue].pop_front().expect("one round of the queue");
+        for (load, budget) in
+            [(Load::Light, prices::TURN_READ_BYTES / 2), (Load::Busy, prices::TURN_READ_BYTES)]
+        {
+            let mut is_owed = load == Load::Busy;
+            while used < budget && (is_owed || !self.outgoing.is_full()) {
+                let Some(id) = self.read_queue.pop(load) else { break };
+                let Some(client) = self.clients.get(id.index()).filter(|client| client.is_runnable) else {
+                    continue;
+                };
                 // A request takes more than one read, and is not what floods are made of.
-                let is_newcomer = self.clients[id.index()].connection.is_awaiting_handshake();
-                let budget = if queue == TALKING || is_newcomer { CLIENT_READ_BYTES } else { 1 };
-                used += self.read_client(now, id, budget);
+                let is_newcomer = client.connection.is_awaiting_handshake();
+                let budget = if load == Load::Busy || is_newcomer { prices::CLIENT_READ_BYTES } else { 1 };
+                // Whose turn it is certainly gets on, by as much as a client may do.
+                used += self.read_client(now, id, Allowance { bytes: budget, is_owed });
+                is_owed = false;
                 self.mark_flushable(id);
                 self.arm(now, id);
             }
         }
     }
 
-    /// Reads from one client until it has no more or its budget is used; returns what it used.
-    fn read_client(&mut self, now: Now, id: ClientId, budget: usize) -> usize {
+    /// Reads from one client until it has no more or its budget is used; returns how many bytes it used.
+    fn read_client(&mut self, now: Now, id: ClientId, allowance: Allowance) -> usize {
         let client = &mut self.clients[id.index()];
-        (client.is_runnable, client.is_talking) = (false, false);
+        client.is_runnable = false;
+        if client.reprieve == Reprieve::Granted {
+            client.reprieve = Reprieve::Used;
+        }
+        self.outgoing.set_deflating(client.connection.compression().is_some());
+        let before = self.outgoing.work();
+        let (used, has_more) = self.read_within(now, id, allowance);
+        let work = self.outgoing.work() - before;
+        let client = &mut self.clients[id.index()];
+        client.note_work(now.time, work);
+        if has_more && !planted!("cut_off_and_forgotten") {
+            client.is_runnable = true;
+            self.read_queue.push(id, client.load(now.time));
+        }
+        self.note_unfinished(id);
+        used
+    }
+
+    /// The same; also whether it may have more.
+    fn read_within(&mut self, now: Now, id: ClientId, allowance: Allowance) -> (usize, bool) {
+        let before = self.outgoing.work();
         let mut used = 0;
         loop {
-            let client = &mut self.clients[id.index()];
-            if client.connection.is_finished() {
-                return used;
+            if self.clients[id.index()].connection.is_finished() {
+                return (used, false);
             }
             if self.usages.hold_back(now.time, id) {
                 // Its deadline wakes it up.
-                client.is_talking = true;
-                return used;
+                return (used, false);
             }
-            if used >= budget || (used > 0 && self.outgoing.is_full()) {
-                client.is_talking = true;
-                if !planted!("cut_off_and_forgotten") {
-                    self.mark_runnable(id);
-                }
-                return used;
+            if used > 0 && (used >= allowance.bytes || self.is_enough(before, allowance)) {
+                return (used, true);
+            }
+            if let Some(mut carried) = self.read_queue.take_carried(id) {
+                let length = carried.bytes().len();
+                let left = self.handle_bytes(now, id, carried.bytes(), allowance);
+                carried.advance_to(left);
+                self.read_queue.keep(id, carried);
+                used += length - left;
+                continue;
             }
             // Who is counted is read in small pieces, so that he is not far over his rate before he is held back.
+            let client = &mut self.clients[id.index()];
             let chunk =
                 if self.usages.rate().is_some() { FIRST_READ_BYTES } else { client.read_bytes } as usize;
             match client.stream.read(&mut self.scratch[..chunk]) {
                 Ok(0) => {
                     let event = client.connection.handle_end(now.time);
                     self.handle_event(now, id, event);
-                    return used;
+                    return (used, false);
                 }
                 Ok(length) => {
                     used += length;
                     self.counters.received_bytes += length as u64;
-                    let cost_before = self.outgoing.copy_bytes();
-                    self.handle_bytes(now, id, length);
-                    let cost = self.outgoing.copy_bytes() - cost_before;
+                    let is_carrying = self.handle_scratch(now, id, length, chunk, allowance);
                     // A short read has emptied the socket; the next byte is a new edge. Only an
                     // end that is already there brings none.
-                    let client = &mut self.clients[id.index()];
-                    if self.usages.rate().is_none() {
-                        client.adapt(length, cost);
-                    }
-                    if length < chunk && (!client.is_read_closed || planted!("end_not_looked_for")) {
-                        return used;
+                    let is_read_closed = self.clients[id.index()].is_read_closed;
+                    if length < chunk && !is_carrying && (!is_read_closed || planted!("end_not_looked_for")) {
+                        return (used, false);
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return used,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return (used, false),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                     if planted!("interrupted_and_forgotten") {
-                        return used;
+                        return (used, false);
                     }
                 }
                 Err(error) => {
                     let event = client.connection.handle_failure(&error);
                     self.handle_event(now, id, event);
-                    return used;
+                    return (used, false);
                 }
             }
         }
     }
 
-    /// Hands bytes to the connection, and each event that they make to whoever answers it.
-    fn handle_bytes(&mut self, now: Now, id: ClientId, length: usize) {
+    /// Looks at what a read has brought. `true`: a part of it is kept for later.
+    fn handle_scratch(
+        &mut self,
+        now: Now,
+        id: ClientId,
+        length: usize,
+        chunk: usize,
+        allowance: Allowance,
+    ) -> bool {
         // Taken out, so that the bytes are not a part of the server that answers them.
         let mut scratch = std::mem::take(&mut self.scratch);
-        let mut input = &mut scratch[..length];
+        let before = self.outgoing.work();
+        self.outgoing.charge(length * prices::BYTE_READ);
+        let left = self.handle_bytes(now, id, &mut scratch[..length], allowance);
+        self.read_queue.carry(id, &scratch[length - left..length]);
+        self.scratch = scratch;
+        if self.usages.rate().is_none() {
+            // What cannot be looked at now should not have been read.
+            let work = if left > 0 { prices::TURN + 1 } else { self.outgoing.work() - before };
+            self.clients[id.index()].adapt(length, chunk, work);
+        }
+        left > 0
+    }
+
+    /// Hands bytes to the connection, and each event that they make to whoever answers it, for as long as the turn
+    /// and the client have room. Returns how many bytes are left.
+    fn handle_bytes(&mut self, now: Now, id: ClientId, mut input: &mut [u8], allowance: Allowance) -> usize {
+        let before = self.outgoing.work();
         loop {
             let limits = &self.limits.connection;
             let connection = &mut self.clients[id.index()].connection;
@@ -129,17 +182,27 @@ impl<S: Stream> Server<S> {
                     self.chat.leave(now, &[id], &mut |effect| self.outgoing.apply(effect));
                 }
                 Some(Event::Refused(refusal, head)) => self.refuse(now, id, refusal, &head),
-                Some(Event::Request(head)) => self.answer(now, id, &head),
-                None => break,
+                Some(Event::Request(head)) => {
+                    self.outgoing.charge(prices::REQUEST);
+                    self.answer(now, id, &head);
+                }
+                None => return 0,
+            }
+            self.outgoing.charge(prices::MESSAGE + prices::inflated(self.inflater.take_inflated()));
+            if self.is_enough(before, allowance) && !input.is_empty() && !planted!("turn_not_bounded") {
+                return input.len();
             }
         }
-        self.scratch = scratch;
+    }
+
+    /// Whether a client has caused enough work since `before`, or the turn has enough to do.
+    fn is_enough(&self, before: Work, allowance: Allowance) -> bool {
+        self.outgoing.work() - before >= prices::CLIENT || !allowance.is_owed && self.outgoing.is_full()
     }
 
     /// What follows from a client having said something, whatever it was.
     fn note_message(&mut self, now: Now, id: ClientId) {
         let client = &mut self.clients[id.index()];
-        client.is_talking = true;
         if let Some(frame) = self.outgoing.take_close(id) {
             let cause = client.connection.close(now.time + CLOSE_TIMEOUT, frame);
             self.counters.note_end(&cause);
@@ -175,7 +238,10 @@ impl<S: Stream> Server<S> {
     /// Routes what the clock brings: deadlines of clients, counts of rooms.
     pub(super) fn route(&mut self, now: Now) {
         self.drain(now);
-        while let Some((time, id)) = self.deadlines.pop_due(now.time) {
+        let mut count = 0;
+        // A crowd whose time is up all at once waits for some turns.
+        while count < prices::TURN_TIMEOUTS_MIN || !self.outgoing.is_full() {
+            let Some((time, id)) = self.deadlines.pop_due(now.time) else { break };
             let Some(client) = self.clients.get_mut(id.index()).filter(|client| client.armed == time) else {
                 continue;
             };
@@ -188,13 +254,17 @@ impl<S: Stream> Server<S> {
                 self.mark_runnable(id);
             }
             let client = &mut self.clients[id.index()];
-            // Who has bytes waiting to be read may have answered in time, and who can be written to may have
-            // taken some: a process that was stopped for a while must not hold that against its clients.
-            let may_have_moved =
-                client.is_runnable || client.connection.can_flush() && !planted!("expired_before_written");
-            if client.connection.deadline() <= now.time && !may_have_moved {
-                let event = client.connection.handle_timeout(now.time, &self.limits.connection);
+            if client.connection.deadline() > now.time {
+                client.reprieve = Reprieve::None;
+            } else if !client.has_reprieve() {
+                client.reprieve = Reprieve::None;
+                // What it says has just been read: who has more is flooding.
+                let is_flooding = client.is_runnable;
+                let event = client.connection.handle_timeout(now.time, is_flooding);
+                count += 1;
+                self.outgoing.charge(prices::TIMEOUT);
                 self.handle_event(now, id, event);
+                self.note_unfinished(id);
                 self.mark_flushable(id);
             }
             let client = &mut self.clients[id.index()];
@@ -207,6 +277,7 @@ impl<S: Stream> Server<S> {
 
     /// Hands out the turn's batches: to who waits for nothing, at once.
     pub(super) fn deliver(&mut self, now: Now) {
+        self.outgoing.begin_delivery();
         if self.outgoing.is_empty() {
             return;
         }
@@ -270,6 +341,7 @@ impl<S: Stream> Server<S> {
             let parts: Vec<_> = parts_of(of_one, whole.end).collect();
             self.hand_out(now, id, &mut encodings, &parts);
         }
+        self.outgoing.note_windows(room, form, encodings.deflated_count());
     }
 
     /// Gives a client some parts of a batch. One part leaves at once, several with one write later.
@@ -332,19 +404,31 @@ impl<S: Stream> Server<S> {
         self.finished.push(id);
     }
 
-    /// One write for each client that has something to get or to end.
+    /// One write for each client that has something to get or to end, within the turn's budget: a crowd of slow
+    /// readers who all find time at once waits for some turns.
     pub(super) fn flush(&mut self, now: Now) {
-        while let Some(id) = self.flushable.pop() {
-            let client = &mut self.clients[id.index()];
+        let mut work = 0;
+        while work < prices::TURN {
+            let Some(id) = self.flushable.pop_front() else { break };
+            // It may be gone since the turn in which that was found out.
+            let Some(client) = self.clients.get_mut(id.index()).filter(|client| client.is_flushable) else {
+                continue;
+            };
             client.is_flushable = false;
+            if client.reprieve == Reprieve::Granted && !(client.is_runnable && client.is_heard()) {
+                client.reprieve = Reprieve::Used;
+            }
+            let sent_before = self.counters.sent_bytes;
             let before = client.connection.queued_messages();
             let bytes = &mut self.counters.sent_bytes;
             let stream = &mut Counted { stream: &mut client.stream, bytes };
-            let is_over = match client.connection.flush(now.time, stream) {
+            let is_over = match client.connection.flush(now.time, &self.limits.connection, stream) {
                 Ok(false) => Ok(()),
                 Ok(true) => client.stream.shutdown_write(),
                 Err(error) => Err(error),
             };
+            let sent = self.counters.sent_bytes - sent_before;
+            work += prices::WRITE + usize::try_from(sent).unwrap_or(usize::MAX);
             let left = u64::from(before - client.connection.queued_messages());
             self.ledger.record(client.account, Entry::Unqueued(left));
             self.ledger.record(client.account, Entry::Delivered(left));
@@ -378,13 +462,20 @@ impl<S: Stream> Server<S> {
                 self.ledger.detach(client.account);
                 self.addresses.leave(client.address);
                 self.websockets -= usize::from(client.is_websocket);
+                self.read_queue.note_unfinished(client.unfinished_bytes as usize, 0);
+                self.read_queue.forget(id);
                 debug!("{} is gone", client.address);
-                if client.is_runnable {
-                    self.runnable.iter_mut().for_each(|queue| queue.retain(|&other| other != id));
-                }
             }
         }
         self.chat.forget_rooms(now, &mut |room| self.ledger.forget_room(room));
+    }
+
+    /// Notes how much memory the unfinished request or message of a client takes now.
+    pub(super) fn note_unfinished(&mut self, id: ClientId) {
+        let client = &mut self.clients[id.index()];
+        let bytes = u32::try_from(client.connection.unfinished_bytes()).unwrap_or(u32::MAX);
+        let before = std::mem::replace(&mut client.unfinished_bytes, bytes);
+        self.read_queue.note_unfinished(before as usize, bytes as usize);
     }
 
     /// Notes why a conversation ended, and writes off what the client will not get, with the reason for it.
@@ -413,19 +504,62 @@ impl<S: Stream> Server<S> {
 }
 
 impl<S> Client<S> {
+    /// Whether what it says still matters.
+    fn is_heard(&self) -> bool {
+        self.connection.is_open() || self.connection.is_awaiting_handshake()
+    }
+
+    /// How much it has asked for lately.
+    pub(super) fn load(&self, now: Time) -> Load {
+        if self.busy_for(now) > 0 { Load::Busy } else { Load::Light }
+    }
+
+    /// For how many milliseconds it still counts as busy.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        reason = "as a clock face turns over"
+    )]
+    fn busy_for(&self, now: Time) -> u32 {
+        let left = self.busy_until.wrapping_sub(now.as_millis() as u32) as i32;
+        left.max(0).unsigned_abs()
+    }
+
+    /// Notes work that it has caused.
+    #[expect(clippy::cast_possible_truncation, reason = "as above")]
+    fn note_work(&mut self, now: Time, work: Work) {
+        const BUSY_MILLIS_MAX: u64 = 60_000;
+        let millis = (u64::from(self.busy_for(now)) + prices::busy_millis(work)).min(BUSY_MILLIS_MAX);
+        self.busy_until = (now.as_millis() + millis) as u32;
+    }
+
+    /// Whether a deadline that has passed waits for one more look at what may have come in time.
+    fn has_reprieve(&mut self) -> bool {
+        let may_have_moved = self.is_runnable && self.is_heard()
+            || self.connection.can_flush() && !planted!("expired_before_written");
+        match self.reprieve {
+            _ if !may_have_moved => false,
+            Reprieve::Used => planted!("floods_evade_deadlines"),
+            Reprieve::None | Reprieve::Granted => {
+                self.reprieve = Reprieve::Granted;
+                true
+            }
+        }
+    }
+
     /// The size of the next read: a message larger than the chunk is not fetched in crumbs, many small
-    /// clients do not each claim a large one, and what one read hands out to a large room fits a turn.
-    fn adapt(&mut self, length: usize, cost: usize) {
-        let chunk = self.read_bytes;
+    /// clients do not each claim a large one, and what one read makes fits a turn.
+    fn adapt(&mut self, length: usize, chunk: usize, work: Work) {
         let factor = READ_FACTOR as usize;
-        let next = if length <= chunk as usize / factor || cost > TURN_COPY_BYTES {
-            chunk / READ_FACTOR
-        } else if length == chunk as usize && cost * factor <= TURN_COPY_BYTES {
-            chunk * READ_FACTOR
+        let (most, least) = (LAST_READ_BYTES as usize, FIRST_READ_BYTES as usize);
+        let next = if length <= chunk / factor || work > prices::TURN {
+            chunk / factor
+        } else if length == chunk && work * factor <= prices::TURN {
+            chunk * factor
         } else {
             chunk
         };
-        self.read_bytes = next.clamp(FIRST_READ_BYTES, LAST_READ_BYTES);
+        self.read_bytes = u32::try_from(next.clamp(least, most)).unwrap_or(LAST_READ_BYTES);
     }
 
     fn log_end(&self, now: Now, journal: &mut Journal, cause: &Cause) {

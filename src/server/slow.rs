@@ -5,9 +5,10 @@ use std::io::ErrorKind;
 use log::warn;
 
 use super::counters::Drop;
-use super::{Server, Stream};
+use super::{Client, Server, Stream, prices};
 use crate::chat::ClientId;
 use crate::clock::Now;
+use crate::http::Refusal;
 use crate::planted::planted;
 use crate::websocket::{Batch, Kind};
 
@@ -36,7 +37,7 @@ impl<S: Stream> Server<S> {
     pub(super) fn limit_queue(&mut self, now: Now, id: ClientId) {
         let most = self.limits.connection.outbox_bytes_max;
         let client = &mut self.clients[id.index()];
-        if !client.connection.is_open() || client.connection.outbox().cost() <= most {
+        if !client.connection.is_open() || !client.connection.outbox().is_over(most) {
             return;
         }
         match client.slow {
@@ -45,7 +46,7 @@ impl<S: Stream> Server<S> {
                 // Half of it, or every further message would move the gap.
                 self.skip(now, id, most / 2, Drop::Skipped);
                 // What is left are answers to what it asked and does not read.
-                if self.clients[id.index()].connection.outbox().owed_cost() > most {
+                if self.clients[id.index()].connection.outbox().is_owed_over(most) {
                     self.cut(now, id, Drop::QueueFull);
                 }
             }
@@ -99,6 +100,58 @@ impl<S: Stream> Server<S> {
         );
     }
 
+    /// Keeps unfinished requests and messages of all clients together within their budget: the largest and oldest
+    /// go first, so that those who wait with them pay, and not those who are about to end one.
+    pub(super) fn limit_unfinished(&mut self, now: Now) {
+        let largest = self.limits.connection.websocket.message_bytes_max.saturating_mul(4);
+        let most = prices::UNFINISHED_BYTES_MAX.max(largest);
+        if self.read_queue.unfinished_bytes() <= most {
+            return;
+        }
+        let weight = |index: usize, client: &Client<S>| {
+            let age = client.connection.unfinished_for(now.time).as_millis() + 1_000;
+            let carried = self.read_queue.carried_bytes(ClientId::new(index));
+            u128::from(client.unfinished_bytes) * age + carried as u128 * 1_000
+        };
+        let mut owners: Vec<_> = self
+            .clients
+            .iter()
+            .map(|(index, client)| (weight(index, client), ClientId::new(index)))
+            .filter(|(weight, _)| *weight > 0)
+            .collect();
+        owners.sort_unstable_by(|one, other| other.cmp(one));
+        let before = self.read_queue.unfinished_bytes();
+        let mut count = 0;
+        for (_, id) in owners {
+            // Down to three quarters: the next byte must not find the same situation.
+            if self.read_queue.unfinished_bytes() <= most / 4 * 3 {
+                break;
+            }
+            self.give_up_unfinished(now, id);
+            count += 1;
+        }
+        warn!(
+            "{count} clients were closed whose unfinished messages took {before} bytes together ({most} may)"
+        );
+    }
+
+    fn give_up_unfinished(&mut self, now: Now, id: ClientId) {
+        self.read_queue.forget(id);
+        let client = &mut self.clients[id.index()];
+        if client.connection.is_open() {
+            let cause = client.connection.give_up_message(now.time);
+            self.note_end(now, id, &cause, Drop::BufferFull);
+            self.leaving.push(id);
+        } else if client.connection.is_awaiting_handshake() {
+            self.refuse(now, id, Refusal::Full, b"");
+        } else {
+            self.fail(now, id, &ErrorKind::OutOfMemory.into());
+        }
+        self.note_unfinished(id);
+        self.mark_flushable(id);
+        self.arm(now, id);
+    }
+
     fn cut(&mut self, now: Now, id: ClientId, reason: Drop) {
         let cause = self.clients[id.index()].connection.cut(now.time, "too slow");
         self.note_end(now, id, &cause, reason);
@@ -117,7 +170,7 @@ impl<S: Stream> Server<S> {
             return;
         }
         if let Some(text) = self.chat.skipped(now, id, missing.messages, missing.numbers) {
-            let notice = Batch::notice(Kind::Text, &text, missing);
+            let notice = Batch::notice(Kind::Text, &text, missing, &self.buffered);
             self.clients[id.index()].connection.outbox().queue_notice(now.time, gap, notice);
         }
     }

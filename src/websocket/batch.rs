@@ -1,5 +1,6 @@
 //! Frames encoded once and shared by all who get them.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 use std::ops::Range;
@@ -13,13 +14,36 @@ use super::message::Kind;
 pub struct Batch(Rc<Shared>);
 
 struct Shared {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     content: Content,
     /// Messages in it.
     messages: u32,
     /// The number of each, where any has one; zero for those without.
     numbers: Rc<[u64]>,
     meter: Meter,
+}
+
+/// Memory of a batch, or a file that is compiled in and takes none.
+enum Bytes {
+    Owned(Vec<u8>),
+    Static(&'static [u8]),
+}
+
+impl Bytes {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Bytes::Owned(bytes) => bytes,
+            Bytes::Static(bytes) => bytes,
+        }
+    }
+
+    /// What it takes.
+    fn capacity(&self) -> usize {
+        match self {
+            Bytes::Owned(bytes) => bytes.capacity(),
+            Bytes::Static(_) => 0,
+        }
+    }
 }
 
 /// What the bytes of a batch are.
@@ -89,16 +113,20 @@ impl Batch {
     }
 
     /// A message of our own that tells a client of others that it does not get. It is not counted itself.
-    pub fn notice(kind: Kind, payload: &[u8], skipped: Skipped) -> Batch {
+    pub fn notice(kind: Kind, payload: &[u8], skipped: Skipped, meter: &Meter) -> Batch {
         let mut bytes = Vec::new();
         frame::encode_header(Opcode::Data(kind), payload.len(), &mut bytes);
         bytes.extend_from_slice(payload);
-        Batch::new(bytes, Content::Notice(skipped), 0, Rc::default(), &Meter::default())
+        Batch::new(bytes, Content::Notice(skipped), 0, Rc::default(), meter)
     }
 
     /// Bytes that are no frames: a response of HTTP. They count as one indivisible piece.
-    pub fn unframed(bytes: Vec<u8>) -> Batch {
-        Batch::new(bytes, Content::Response, 0, Rc::default(), &Meter::default())
+    pub fn unframed(bytes: Cow<'static, [u8]>, meter: &Meter) -> Batch {
+        let bytes = match bytes {
+            Cow::Owned(bytes) => Bytes::Owned(bytes),
+            Cow::Borrowed(bytes) => Bytes::Static(bytes),
+        };
+        Batch::holding(bytes, Content::Response, 0, Rc::default(), meter)
     }
 
     /// The same messages, from so far into these frames, as other bytes.
@@ -111,16 +139,20 @@ impl Batch {
     pub fn copy_of(&self, range: Range<usize>) -> Batch {
         let messages = self.count_messages(range.clone());
         let numbers = self.numbers_of(range.clone());
-        Batch::new(self.0.bytes[range].to_vec(), self.0.content, messages, numbers, &self.0.meter)
+        Batch::new(self.bytes()[range].to_vec(), self.0.content, messages, numbers, &self.0.meter)
     }
 
     fn new(bytes: Vec<u8>, content: Content, messages: u32, numbers: Rc<[u64]>, meter: &Meter) -> Batch {
+        Batch::holding(Bytes::Owned(bytes), content, messages, numbers, meter)
+    }
+
+    fn holding(bytes: Bytes, content: Content, messages: u32, numbers: Rc<[u64]>, meter: &Meter) -> Batch {
         meter.add(bytes.capacity());
         Batch(Rc::new(Shared { bytes, content, messages, numbers, meter: meter.clone() }))
     }
 
     fn numbers_of(&self, range: Range<usize>) -> Rc<[u64]> {
-        if self.0.numbers.is_empty() || range == (0..self.0.bytes.len()) {
+        if self.0.numbers.is_empty() || range == (0..self.bytes().len()) {
             return Rc::clone(&self.0.numbers);
         }
         let first = self.count_messages(0..range.start) as usize;
@@ -149,7 +181,7 @@ impl Batch {
 
     /// All bytes.
     pub fn bytes(&self) -> &[u8] {
-        &self.0.bytes
+        self.0.bytes.as_slice()
     }
 
     /// Whether these bytes are frames.
@@ -168,20 +200,20 @@ impl Batch {
     /// The end of the frame that starts at `start`.
     pub fn frame_end(&self, start: usize) -> usize {
         if !self.is_framed() {
-            return self.0.bytes.len();
+            return self.bytes().len();
         }
-        let (header, payload) = frame::own_frame(&self.0.bytes[start..]);
+        let (header, payload) = frame::own_frame(&self.bytes()[start..]);
         start + header + payload
     }
 
     /// Whether the frame that starts at `start` carries a message.
     pub fn is_message(&self, start: usize) -> bool {
-        self.0.content == Content::Frames && frame::is_message(self.0.bytes[start])
+        self.0.content == Content::Frames && frame::is_message(self.bytes()[start])
     }
 
     /// How many messages stand in `range`, which holds whole frames.
     pub fn count_messages(&self, range: Range<usize>) -> u32 {
-        if range == (0..self.0.bytes.len()) {
+        if range == (0..self.bytes().len()) {
             return self.0.messages;
         }
         let mut start = range.start;
@@ -202,7 +234,7 @@ impl Drop for Shared {
 
 impl fmt::Debug for Batch {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Batch({} bytes)", self.0.bytes.len())
+        write!(formatter, "Batch({} bytes)", self.bytes().len())
     }
 }
 
@@ -276,9 +308,10 @@ impl BatchBuilder {
         }
         if let Ok(mut shared) = Rc::try_unwrap(batch.0)
             && shared.bytes.capacity() <= Self::KEPT_BYTES_MAX
+            && let Bytes::Owned(bytes) = std::mem::replace(&mut shared.bytes, Bytes::Static(b""))
         {
-            shared.meter.remove(shared.bytes.capacity());
-            self.bytes = std::mem::take(&mut shared.bytes);
+            shared.meter.remove(bytes.capacity());
+            self.bytes = bytes;
             self.bytes.clear();
         }
     }
@@ -303,7 +336,7 @@ mod tests {
         assert_eq!(batch.count_messages(0..ends[2]), 3);
         assert_eq!(batch.count_messages(ends[0]..ends[1]), 1);
         assert_eq!(Batch::control(Opcode::Pong, b"x").count_messages(0..3), 0);
-        assert_eq!(Batch::unframed(vec![b'H'; 9]).frame_end(0), 9);
+        assert_eq!(Batch::unframed(vec![b'H'; 9].into(), &Meter::default()).frame_end(0), 9);
     }
 
     #[test]
@@ -324,7 +357,13 @@ mod tests {
         assert_eq!(meter.bytes(), whole);
         builder.recycle(batch);
         assert_eq!(meter.bytes(), 0);
-        drop(Batch::notice(Kind::Text, b"none of its business", Skipped::default()));
+        let page = Batch::unframed(b"a page".as_slice().into(), &meter);
+        assert_eq!(
+            (page.bytes(), meter.bytes()),
+            (b"a page".as_slice(), 0),
+            "what is compiled in takes none"
+        );
+        drop((page, Batch::unframed(vec![b'x'; 9].into(), &meter)));
         assert_eq!(Meter::default().bytes(), 0);
     }
 
@@ -364,7 +403,7 @@ mod tests {
     #[test]
     fn a_notice_is_a_frame_and_no_message() {
         let skipped = Skipped { messages: 7, numbers: None };
-        let notice = Batch::notice(Kind::Text, b"ab", skipped);
+        let notice = Batch::notice(Kind::Text, b"ab", skipped, &Meter::default());
         assert_eq!(notice.bytes(), b"\x81\x02ab");
         assert!(notice.skipped() == Some(skipped) && notice.is_framed() && !notice.is_message(0));
         assert_eq!((notice.count_messages(0..4), notice.frame_end(0)), (0, 4));

@@ -117,9 +117,18 @@ impl Decoder {
         self.partial.as_ref().expect("an item was just finished in it").item(limits, inflater).map(Some)
     }
 
-    /// Since when something unfinished waits for its rest.
-    pub fn unfinished_since(&self) -> Option<Time> {
-        self.partial.as_ref().map(|partial| partial.since)
+    /// Since when something unfinished waits for its rest, and how much of a message is there.
+    pub fn unfinished(&self) -> Option<(Time, usize)> {
+        let partial = self.partial.as_ref()?;
+        Some((partial.since, partial.message.as_ref().map_or(0, |message| message.bytes.len())))
+    }
+
+    /// Memory of what is unfinished.
+    pub fn unfinished_bytes(&self) -> usize {
+        self.partial.as_ref().map_or(0, |partial| {
+            let message = partial.message.as_ref().map_or(0, |message| message.bytes.capacity());
+            size_of::<Partial>() + partial.control.capacity() + message
+        })
     }
 
     /// Keeps a first fragment that lies whole in the input.
@@ -451,10 +460,10 @@ mod tests {
         let start = Time::from_millis(7);
         assert!(matches!(decoder.decode(start, &LIMITS, None, &mut input), Ok(Some(_))));
         assert!(matches!(decoder.decode(start, &LIMITS, None, &mut input), Ok(None)));
-        assert_eq!(decoder.unfinished_since(), None);
+        assert_eq!((decoder.unfinished(), decoder.unfinished_bytes()), (None, 0));
         let mut bytes = [0x81];
         assert!(matches!(decoder.decode(start, &LIMITS, None, &mut bytes.as_mut_slice()), Ok(None)));
-        assert_eq!(decoder.unfinished_since(), Some(start));
+        assert_eq!(decoder.unfinished().map(|(since, _)| since), Some(start));
         assert_eq!(size_of::<Decoder>(), 8);
     }
 }

@@ -154,11 +154,27 @@ fn take_value<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 pub struct Inflater {
     stream: Decompress,
     message: Vec<u8>,
+    inflated: Inflated,
+    is_discarding: bool,
+}
+
+/// Work that an [`Inflater`] has done: small payloads can ask for much of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Inflated {
+    /// Messages, whole or not.
+    pub messages: usize,
+    /// Bytes that came out, also of messages that turned out to be wrong.
+    pub bytes: usize,
 }
 
 impl Default for Inflater {
     fn default() -> Inflater {
-        Inflater { stream: Decompress::new(false), message: Vec::new() }
+        Inflater {
+            stream: Decompress::new(false),
+            message: Vec::new(),
+            inflated: Inflated::default(),
+            is_discarding: false,
+        }
     }
 }
 
@@ -168,13 +184,26 @@ impl Inflater {
     /// # Errors
     /// What is no deflate stream, or inflates to more than `bytes_max`.
     pub(super) fn inflate(&mut self, payload: &[u8], bytes_max: usize) -> Result<&[u8], ProtocolError> {
-        self.stream.reset(false);
         self.message.clear();
-        self.message.shrink_to(KEPT_BYTES_MAX);
-        for input in [payload, &TAIL] {
-            self.feed(input, bytes_max)?;
+        if self.is_discarding {
+            return Ok(&self.message);
         }
-        Ok(&self.message)
+        self.stream.reset(false);
+        self.message.shrink_to(KEPT_BYTES_MAX);
+        let result = [payload, &TAIL].into_iter().try_for_each(|input| self.feed(input, bytes_max));
+        self.inflated.messages += 1;
+        self.inflated.bytes += self.message.len();
+        result.map(|()| self.message.as_slice())
+    }
+
+    /// From here on messages are only to be passed over: each comes out empty, and costs nothing.
+    pub fn set_discarding(&mut self, is_discarding: bool) {
+        self.is_discarding = is_discarding;
+    }
+
+    /// The work since the last call.
+    pub fn take_inflated(&mut self) -> Inflated {
+        std::mem::take(&mut self.inflated)
     }
 
     fn feed(&mut self, mut input: &[u8], bytes_max: usize) -> Result<(), ProtocolError> {

@@ -36,6 +36,11 @@ impl<'a> Encodings<'a> {
         Encodings { plain, part, deflated: Vec::new() }
     }
 
+    /// For how many windows it was compressed, or tried to be.
+    pub fn deflated_count(&self) -> usize {
+        self.deflated.len()
+    }
+
     /// The encoding for a receiver of this agreement.
     pub fn of(&mut self, compression: Option<Agreement>, deflater: &mut Deflater) -> Encoding<'_> {
         let Some(window_bits) = compression.map(Agreement::window_bits) else {

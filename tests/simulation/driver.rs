@@ -134,14 +134,14 @@ impl Driver {
     /// SIGTERM comes.
     pub(crate) fn stop(&mut self) {
         self.is_stopping = true;
-        self.current = self.clock.at(self.time);
+        self.current = self.clock.at(self.time, || 0);
         let now = self.now();
         self.server.begin_shutdown(now);
     }
 
     /// Once round the loop, without sleeping. `false`: there was no reason for a turn.
     pub(crate) fn pass(&mut self) -> bool {
-        self.current = self.clock.at(self.time);
+        self.current = self.clock.at(self.time, || 0);
         let now = self.now();
         // Who has slept finds all that has happened meanwhile.
         let is_prompt = self.time > self.last_pass + PROMPT_AFTER;
