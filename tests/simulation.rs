@@ -12,6 +12,8 @@ mod client;
 mod deadlines;
 #[path = "simulation/driver.rs"]
 mod driver;
+#[path = "simulation/floods.rs"]
+mod floods;
 #[path = "simulation/judge.rs"]
 mod judge;
 #[path = "simulation/limits.rs"]

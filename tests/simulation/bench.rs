@@ -63,6 +63,16 @@ impl Bench {
         self.driver.network.borrow_mut().send(self.judges[client].0, &frame);
     }
 
+    /// The same, for bytes.
+    pub(crate) fn send_later(&mut self, client: usize, bytes: &[u8]) {
+        self.driver.network.borrow_mut().send(self.judges[client].0, bytes);
+    }
+
+    /// Bytes of a client that the server has not read.
+    pub(crate) fn unread(&self, client: usize) -> usize {
+        self.driver.network.borrow().unread(self.judges[client].0)
+    }
+
     /// Takes all that has come for a client.
     pub(crate) fn hear(&mut self, client: usize) -> Vec<Heard> {
         let (link, judge) = &mut self.judges[client];

@@ -100,7 +100,7 @@ pub(crate) fn frames(
     bytes
 }
 
-fn deflated(payload: &[u8]) -> Vec<u8> {
+pub(crate) fn deflated(payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(payload.len() + 1024);
     let mut stream = flate2::Compress::new(flate2::Compression::fast(), false);
     stream.compress_vec(payload, &mut out, flate2::FlushCompress::Sync).expect("there is room");
