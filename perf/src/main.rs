@@ -81,19 +81,19 @@ fn measure(scenario: Scenario, arguments: &Arguments) -> Result<ExitCode, String
     if arguments.json {
         println!("{}", serde_json::to_string(&measurement).map_err(|error| error.to_string())?);
     } else {
-        print!("{}", table(&measurement));
+        print!("{}", table(&measurement, plan.verify));
     }
     let is_right = measurement.problems.is_empty();
     Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// A measurement for a person.
-fn table(measurement: &Measurement) -> String {
+fn table(measurement: &Measurement, is_verifying: bool) -> String {
     let mut lines = vec![
         ("clients", format!("{} ({} of them send)", measurement.clients, measurement.senders)),
         ("seconds", format!("{:.2}", measurement.seconds)),
     ];
-    if measurement.deliveries > 0 {
+    if measurement.messages > 0 {
         lines.push(("messages", measurement.messages.to_string()));
         lines.push(("deliveries", measurement.deliveries.to_string()));
         lines.push(("  a second", format!("{:.0}", measurement.deliveries_per_second)));
@@ -124,6 +124,7 @@ fn table(measurement: &Measurement) -> String {
         lines.push(("  max", milliseconds(latency.max_us)));
     }
     if let Some(handshakes) = &measurement.handshakes {
+        lines.push(("visits", handshakes.count.to_string()));
         lines.push(("visits a second", format!("{:.0}", handshakes.per_second)));
         if handshakes.per_cpu_second > 0.0 {
             lines.push(("  a CPU second", format!("{:.0}", handshakes.per_cpu_second)));
@@ -139,7 +140,15 @@ fn table(measurement: &Measurement) -> String {
     if let Some(count) = measurement.firehose {
         lines.push(("the firehose got back", count.to_string()));
     }
-    lines.push(("every byte checked", if measurement.verified { "yes" } else { "no (--verify)" }.to_owned()));
+    if let Some(count) = measurement.answered {
+        lines.push(("answered a ping at the end", count.to_string()));
+    }
+    let checked = match (measurement.verified, is_verifying) {
+        (true, _) => "yes",
+        (false, false) => "no (--verify)",
+        (false, true) => "no: nothing came, or not all of it was right",
+    };
+    lines.push(("every byte checked", checked.to_owned()));
     lines.extend(measurement.problems.iter().map(|problem| ("WRONG", problem.clone())));
     lines.iter().map(|(name, value)| format!("{name:<30}{value}\n")).collect()
 }
