@@ -110,19 +110,7 @@ fn table(measurement: &Measurement, is_verifying: bool) -> String {
         lines.push(("  at its peak", mebibytes(server.memory_peak_bytes)));
         lines.push(("  a client", format!("{:.0} B", server.memory_per_client_bytes)));
     }
-    for (name, latency) in [
-        ("latency from the send call", &measurement.latency),
-        ("latency from when it was due", &measurement.scheduled_latency),
-    ] {
-        let Some(latency) = latency else { continue };
-        let milliseconds = |microseconds: f64| format!("{:.2} ms", microseconds / 1000.0);
-        lines.push((name, format!("{} samples", latency.count)));
-        lines.push(("  p50", milliseconds(latency.p50_us)));
-        lines.push(("  p90", milliseconds(latency.p90_us)));
-        lines.push(("  p99", milliseconds(latency.p99_us)));
-        lines.push(("  p99.9", milliseconds(latency.p999_us)));
-        lines.push(("  max", milliseconds(latency.max_us)));
-    }
+    push_latencies(measurement, &mut lines);
     if let Some(handshakes) = &measurement.handshakes {
         lines.push(("visits", handshakes.count.to_string()));
         lines.push(("visits a second", format!("{:.0}", handshakes.per_second)));
@@ -151,4 +139,20 @@ fn table(measurement: &Measurement, is_verifying: bool) -> String {
     lines.push(("every byte checked", checked.to_owned()));
     lines.extend(measurement.problems.iter().map(|problem| ("WRONG", problem.clone())));
     lines.iter().map(|(name, value)| format!("{name:<30}{value}\n")).collect()
+}
+
+fn push_latencies(measurement: &Measurement, lines: &mut Vec<(&'static str, String)>) {
+    for (name, latency) in [
+        ("latency from the send call", &measurement.latency),
+        ("latency from when it was due", &measurement.scheduled_latency),
+    ] {
+        let Some(latency) = latency else { continue };
+        let milliseconds = |microseconds: f64| format!("{:.2} ms", microseconds / 1000.0);
+        lines.push((name, format!("{} samples", latency.count)));
+        lines.push(("  p50", milliseconds(latency.p50_us)));
+        lines.push(("  p90", milliseconds(latency.p90_us)));
+        lines.push(("  p99", milliseconds(latency.p99_us)));
+        lines.push(("  p99.9", milliseconds(latency.p999_us)));
+        lines.push(("  max", milliseconds(latency.max_us)));
+    }
 }

@@ -88,17 +88,22 @@ pub(super) fn measure(run: &mut Run) -> Result<(), String> {
         }
         idle.wait(Duration::ZERO, |_, _| {})?;
         idle.check_all_there().map_err(|problem| format!("of those who stay, {problem}"))?;
-        let now = Instant::now();
-        let is_late = |visit: &&Visit| visit.step != Step::Over && now - visit.begun > plan.patience;
-        if let Some(visit) = visits.iter().find(is_late) {
-            return Err(format!(
-                "visit {} is at {:?} and nothing comes any more; {ended} others came to their end",
-                visit.word.sender, visit.step
-            ));
-        }
+        check_progress(&visits, plan.patience)?;
         run.progress.set("measuring", run.share());
     }
     Ok(())
+}
+
+/// Every visit moves on in time, whatever the others do.
+fn check_progress(visits: &[Visit], patience: Duration) -> Result<(), String> {
+    let now = Instant::now();
+    let is_late = |visit: &&Visit| visit.step != Step::Over && now - visit.begun > patience;
+    match visits.iter().find(is_late) {
+        None => Ok(()),
+        Some(Visit { word, step, .. }) => {
+            Err(format!("visit {} is at {step:?}, and nothing comes any more", word.sender))
+        }
+    }
 }
 
 fn end_window(run: &mut Run, ended: u64) {

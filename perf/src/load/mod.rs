@@ -188,9 +188,10 @@ impl Plan {
             idle: arguments.idle.unwrap_or(0),
             silent: arguments.silent,
             firehose: arguments.firehose.clone(),
+            // What is no time at all is refused below.
             patience: arguments
                 .patience
-                .map_or(usual.patience, |seconds| Duration::from_secs_f64(seconds.max(0.0).min(SECONDS_MAX))),
+                .map_or(usual.patience, |seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()),
             quiet: arguments.quiet,
         }
     }
@@ -219,7 +220,7 @@ impl Plan {
         if !(0.001..=1e6).contains(&self.rate) {
             return Err("--rate is from 0.001 to 1000000 messages a second".to_owned());
         }
-        if self.patience.is_zero() {
+        if self.patience.is_zero() || self.patience.as_secs_f64() > SECONDS_MAX {
             return Err("--patience is more than 0 and at most 3600 seconds".to_owned());
         }
         Ok(())
