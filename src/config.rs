@@ -18,8 +18,9 @@ use crate::server::{self, Rate, Site, Slow};
 use crate::websocket;
 use environment::{Given, Variables};
 use values::{
-    parse_admin, parse_buffered_size, parse_host, parse_name, parse_origin, parse_positive_time,
-    parse_queue_size, parse_rate, parse_send_buffer, parse_size, parse_slow, parse_time, size_text,
+    parse_admin, parse_buffered_size, parse_count, parse_history, parse_host, parse_level, parse_name,
+    parse_origin, parse_port, parse_positive_time, parse_queue_size, parse_rate, parse_send_buffer,
+    parse_size, parse_slow, parse_time, size_text,
 };
 
 /// Files that are not clients: the listener, the poll, signals, the standard streams, and room for
@@ -40,7 +41,7 @@ const FILES_ADVISED: u64 = 4096;
 #[command(version, max_term_width = 100)]
 struct Options {
     /// The port to listen on; 0 takes a free one
-    #[arg(long, env = "WSLOOP_PORT", value_name = "PORT", default_value_t = 8080)]
+    #[arg(long, env = "WSLOOP_PORT", value_name = "PORT", default_value = "8080", value_parser = parse_port)]
     port: u16,
 
     /// The address to listen on; 0.0.0.0 or :: for all of the machine's
@@ -52,7 +53,7 @@ struct Options {
     max_message: usize,
 
     /// Frames that one message may come in
-    #[arg(long, env = "WSLOOP_MAX_FRAGMENTS", value_name = "N", default_value_t = 16384, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, env = "WSLOOP_MAX_FRAGMENTS", value_name = "N", default_value = "16384", value_parser = parse_count)]
     max_fragments: u32,
 
     /// Bytes that may wait for a client that reads slowly, before it is closed with 1013; at least
@@ -75,7 +76,7 @@ struct Options {
     send_buffer: usize,
 
     /// Messages that a room remembers, for newcomers who ask and for those who come back; 256 KiB at most
-    #[arg(long, env = "WSLOOP_HISTORY", value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(..=10_000))]
+    #[arg(long, env = "WSLOOP_HISTORY", value_name = "N", default_value = "100", value_parser = parse_history)]
     history: u32,
 
     /// Compress no messages, whatever clients offer
@@ -87,11 +88,11 @@ struct Options {
     min_compress: usize,
 
     /// Clients at the same time; more are refused with 503 [default: the open-file limit less 64]
-    #[arg(long, env = "WSLOOP_MAX_CLIENTS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, env = "WSLOOP_MAX_CLIENTS", value_name = "N", value_parser = parse_count)]
     max_clients: Option<u32>,
 
     /// Clients of one address at the same time, of IPv6 of one /64; more are refused with 429 [default: no limit]
-    #[arg(long, env = "WSLOOP_MAX_PER_IP", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, env = "WSLOOP_MAX_PER_IP", value_name = "N", value_parser = parse_count)]
     max_per_ip: Option<u32>,
 
     /// Messages a second of one client, and after a colon how many may come at once (for instance 10:50;
@@ -129,7 +130,7 @@ struct Options {
     admin: Option<SocketAddr>,
 
     /// How much to log: off, error, warn, info, debug or trace [default: RUST_LOG, or info]
-    #[arg(long, env = "WSLOOP_LOG_LEVEL", value_name = "LEVEL")]
+    #[arg(long, env = "WSLOOP_LOG_LEVEL", value_name = "LEVEL", value_parser = parse_level)]
     log_level: Option<LevelFilter>,
 }
 
@@ -305,7 +306,7 @@ impl Options {
 fn warn_of_log_level(log_level: Option<LevelFilter>, variables: &Variables) -> Option<String> {
     let (_, value) = variables.iter().find(|(name, value)| name == "RUST_LOG" && !value.is_empty())?;
     let value = value.to_string_lossy();
-    (log_level.is_none() && value.parse::<LevelFilter>().is_err()).then(|| {
+    (log_level.is_none() && parse_level(&value).is_err()).then(|| {
         format!(
             "RUST_LOG is {:?}, which is not understood: give off, error, warn, info, debug or trace",
             value.chars().take(100).collect::<String>()

@@ -78,6 +78,13 @@ fn what_cannot_be_is_said_with_what_to_do() {
     for (arguments, word) in [
         (["--max-clients", "937"], "ulimit -n 1001"),
         (["--port", "65536"], "--port"),
+        (["--port", "http"], "give a port from 1 to 65535, or 0"),
+        (["--port", "+80"], "give a port from 1 to 65535, or 0"),
+        (["--max-clients", "0"], "a whole number from 1 to 4294967295"),
+        (["--max-fragments", "many"], "a whole number from 1 to 4294967295"),
+        (["--max-per-ip", "4294967296"], "a whole number from 1 to 4294967295"),
+        (["--history", "10001"], "a whole number from 0 to 10000"),
+        (["--log-level", "loud"], "give off, error, warn"),
         (["--host", "example.com"], "IP address"),
         (["--admin", "9090"], "IP address and a port"),
         (["--max-message", "64X"], "with K or M"),

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use log::LevelFilter;
+
 use crate::http::Authority;
 use crate::server::{Rate, Slow};
 
@@ -12,6 +14,9 @@ const MEBIBYTE: u64 = 1 << 20;
 const MESSAGE_BYTES_MAX: u64 = 1024 * MEBIBYTE;
 const QUEUE_BYTES_MAX: u64 = 2 * MESSAGE_BYTES_MAX;
 const BUFFERED_BYTES_MAX: u64 = 64 * MESSAGE_BYTES_MAX;
+
+/// Messages that a room may be told to remember.
+const HISTORY_MAX: u32 = 10_000;
 
 pub(super) fn parse_host(text: &str) -> Result<IpAddr, String> {
     match text {
@@ -87,6 +92,28 @@ pub(super) fn parse_admin(text: &str) -> Result<SocketAddr, String> {
         .parse()
         .map_err(|_| "give an IP address and a port, for instance 127.0.0.1:9090 or [::1]:9090".to_owned())?;
     check_unicast(address.ip()).map(|_| address)
+}
+
+pub(super) fn parse_port(text: &str) -> Result<u16, String> {
+    let port = parse_number(text).and_then(|number| u16::try_from(number).ok());
+    port.ok_or_else(|| "give a port from 1 to 65535, or 0 for a free one".to_owned())
+}
+
+/// A limit that lets something through.
+pub(super) fn parse_count(text: &str) -> Result<u32, String> {
+    let count = parse_number(text).and_then(|number| u32::try_from(number).ok());
+    count.filter(|&count| count > 0).ok_or_else(|| format!("give a whole number from 1 to {}", u32::MAX))
+}
+
+pub(super) fn parse_history(text: &str) -> Result<u32, String> {
+    let count = parse_number(text).and_then(|number| u32::try_from(number).ok());
+    count
+        .filter(|&count| count <= HISTORY_MAX)
+        .ok_or_else(|| format!("give a whole number from 0 to {HISTORY_MAX}"))
+}
+
+pub(super) fn parse_level(text: &str) -> Result<LevelFilter, String> {
+    text.parse().map_err(|_| "give off, error, warn, info, debug or trace".to_owned())
 }
 
 pub(super) fn parse_slow(text: &str) -> Result<Slow, String> {
