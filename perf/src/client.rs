@@ -365,18 +365,22 @@ fn end_handshake(mut stream: &BlockingStream, accept: &str, deadline: Instant) -
         if bytes.len() > HEAD_BYTES_MAX {
             return Err("the answer to the handshake does not end".to_owned());
         }
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() && !bytes.is_empty() {
-            return Err("the answer to the handshake is not whole in time (--patience)".to_owned());
-        }
         // A timeout of zero would be none.
-        let left = left.max(Duration::from_millis(1));
-        let read = stream.set_read_timeout(Some(left)).and_then(|()| stream.read(&mut chunk));
-        match read {
+        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        match stream.set_read_timeout(Some(left)).and_then(|()| stream.read(&mut chunk)) {
             Ok(0) => return Err("the server hung up in the handshake".to_owned()),
             Ok(length) => bytes.extend_from_slice(&chunk[..length]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(format!("no answer to the handshake: {error} (--patience)")),
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted => {}
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut if Instant::now() < deadline => {}
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut if bytes.is_empty() => {
+                    return Err("no answer to the handshake in time (--patience)".to_owned());
+                }
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                    return Err("the answer to the handshake is not whole in time (--patience)".to_owned());
+                }
+                _ => return Err(format!("no answer to the handshake: {error}")),
+            },
         }
     }
 }

@@ -86,7 +86,7 @@ fn every_scenario_measures_what_it_says() {
             let each = number(&one["messages"]) * receivers;
             assert!((number(&one["deliveries"]) - each).abs() < 0.5, "{what}");
             match arguments[0] {
-                "churn" => assert!(number(&one["handshakes"]["per_second"]) > 10.0, "{what}"),
+                "churn" => assert_eq!(one["handshakes"]["count"], one["deliveries"], "{what}"),
                 "stalled" => assert_eq!(one["stalled"]["clients"], 2, "{what}"),
                 _ => assert!(number(&one["latency"]["p50_us"]) > 0.0, "{what}"),
             }
@@ -96,7 +96,7 @@ fn every_scenario_measures_what_it_says() {
 
 #[test]
 fn a_stall_is_seen_from_the_schedule() {
-    const STALL: Duration = Duration::from_millis(300);
+    const STALL: Duration = Duration::from_millis(500);
     let floor = Floor::start("batch");
     let pid = floor.0.id();
     let stop = thread::spawn(move || {
@@ -105,15 +105,15 @@ fn a_stall_is_seen_from_the_schedule() {
                 Command::new("kill").args([name, &pid.to_string()]).status().expect("there is a kill");
             assert!(status.success());
         };
-        // Behind the first second, which is not measured.
-        thread::sleep(Duration::from_millis(1700));
+        // In the midst of the three seconds that are measured, behind one that is not, on a slow machine too.
+        thread::sleep(Duration::from_millis(2700));
         signal("-STOP");
         let stopped = Instant::now();
         thread::sleep(STALL);
         signal("-CONT");
         stopped.elapsed()
     });
-    let arguments = ["latency", "--clients", "3", "--rate", "200", "--seconds", "1.5", "--verify"];
+    let arguments = ["latency", "--clients", "3", "--rate", "200", "--seconds", "3", "--verify"];
     let one = measure(floor.1, &arguments);
     let stalled = stop.join().expect("it was stopped and went on");
     let max = one["scheduled_latency"]["max_us"].as_f64().expect("a number");
@@ -130,8 +130,9 @@ fn a_firehose_flows_beside_the_others() {
     let arguments =
         ["latency", "--clients", "1", "--rate", "50", "--seconds", "1", "--firehose", &url, "--verify"];
     let one = measure(floor.1, &arguments);
-    assert!(one["firehose"].as_u64() > Some(100_000), "{one}");
     assert_eq!(one["deliveries"], 50, "{one}");
+    // It is not held to a schedule: far more came back than was said beside it.
+    assert!(one["firehose"].as_u64() > Some(100 * 50), "{one}");
 }
 
 #[test]

@@ -53,6 +53,8 @@ pub(super) fn measure(run: &mut Run) -> Result<(), String> {
             run.hearing.latency.reset();
             schedule.lateness.reset();
             run.begin_window();
+            // What is due from here on is measured, however late this is noticed.
+            run.started = epoch + schedule.due(warm_up);
         }
         while sent < if has_begun { total } else { warm_up } && schedule.due(sent) <= epoch.elapsed() {
             let sender = (sent % senders) as usize;

@@ -133,7 +133,7 @@ const OF_BYTES: [(Lie, &[&str]); 8] = [
     (Lie::Change(MARK), CHANGED),
     (Lie::Change(SENDER), &["nobody said", "another client's", "lost before", "is at AwaitsEcho"]),
     (Lie::Change(NUMBER), CHANGED),
-    (Lie::Change(TIME), &["were changed"]),
+    (Lie::Change(TIME), CHANGED),
     (Lie::Change(LETTER), &["were changed"]),
     (Lie::Cross, &["another client's"]),
 ];
@@ -197,26 +197,32 @@ fn check(case: Case, meaningless: &[Lie]) {
 }
 
 fn check_one(case: Case, lie: Lie, wanted: &[&str], verify: bool) -> Result<(), String> {
-    let floor = Floor::start(case.mode);
     // Who is honest may be slow.
-    let patience = if lie == Lie::Nothing { "30" } else { "0.7" };
-    let more: &[&str] =
-        if verify { &["--patience", patience, "--verify"] } else { &["--patience", patience] };
-    let output = run(lying(floor.1, case, lie), &[case.arguments, more].concat());
-    let said = [output.stdout.as_slice(), &output.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    let one: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    let problems = one["problems"].as_array().map_or(0, Vec::len);
-    let is_right = if lie == Lie::Nothing {
-        output.status.success() && problems == 0 && one["verified"] == verify
-    } else {
-        !output.status.success()
-            && (one.is_null() || problems > 0)
-            && one["verified"] != true
-            && wanted.iter().any(|words| said.contains(words))
-    };
-    let name = case.arguments[0];
-    if is_right { Ok(()) } else { Err(format!("{name}, {lie:?}, verify {verify}, {wanted:?}: {said}")) }
+    let patiences: &[&str] = if lie == Lie::Nothing { &["60"] } else { &["1", "5", "20"] };
+    let mut all = String::new();
+    for patience in patiences {
+        let floor = Floor::start(case.mode);
+        let more: &[&str] =
+            if verify { &["--patience", patience, "--verify"] } else { &["--patience", patience] };
+        let output = run(lying(floor.1, case, lie), &[case.arguments, more].concat());
+        let said = [output.stdout.as_slice(), &output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        all = format!("{}, {lie:?}, verify {verify}, {wanted:?}: {said}", case.arguments[0]);
+        let one: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let problems = one["problems"].as_array().map_or(0, Vec::len);
+        if lie == Lie::Nothing {
+            let is_right = output.status.success() && problems == 0 && one["verified"] == verify;
+            return if is_right { Ok(()) } else { Err(all) };
+        }
+        if output.status.success() || one["verified"] == true || !(one.is_null() || problems > 0) {
+            return Err(all);
+        }
+        if wanted.iter().any(|words| said.contains(words)) {
+            return Ok(());
+        }
+        // Some other failure: a machine that is busy lies too, by being late. With more patience it does not.
+    }
+    Err(all)
 }
 
 /// Stands before a server and lies.
