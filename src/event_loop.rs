@@ -42,8 +42,8 @@ impl Stream for TcpStream {
 /// Why the loop could not start or go on.
 #[derive(Debug)]
 pub enum LoopError {
-    /// The address cannot be listened on.
-    Listen(SocketAddr, io::Error),
+    /// The address of these options cannot be listened on.
+    Listen(Listening, SocketAddr, io::Error),
     /// The kernel refuses something that every kernel has.
     System(&'static str, io::Error),
     /// A second signal came before all was delivered.
@@ -53,25 +53,36 @@ pub enum LoopError {
 impl fmt::Display for LoopError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            LoopError::Listen(address, error) => {
-                let (what, advice) = match error.kind() {
+            LoopError::Listen(listening, address, error) => {
+                let (host, port, both) = match listening {
+                    Listening::Users => ("--host", "--port", "--host and --port"),
+                    Listening::Operators => ("--admin", "--admin", "--admin"),
+                };
+                write!(formatter, "cannot listen on {address}: ")?;
+                match error.kind() {
                     io::ErrorKind::AddrInUse => {
-                        ("the port is taken", "choose another with --port, or 0 for a free one")
+                        write!(
+                            formatter,
+                            "the port is taken; choose another with {port}, or 0 for a free one"
+                        )
                     }
                     io::ErrorKind::PermissionDenied => {
-                        ("permission denied", "choose a port above 1023 with --port")
+                        write!(formatter, "permission denied; choose a port above 1023 with {port}")
                     }
                     io::ErrorKind::AddrNotAvailable => {
-                        ("this machine has no such address", "choose one of its own with --host")
-                    }
-                    _ => {
-                        return write!(
+                        write!(
                             formatter,
-                            "cannot listen on {address}: {error}; see --host and --port"
-                        );
+                            "this machine has no such address; choose one of its own with {host}"
+                        )
                     }
-                };
-                write!(formatter, "cannot listen on {address}: {what}; {advice}")
+                    io::ErrorKind::Unsupported => {
+                        write!(
+                            formatter,
+                            "nobody can connect to a broadcast address; choose another with {host}"
+                        )
+                    }
+                    _ => write!(formatter, "{error}; see {both}"),
+                }
             }
             LoopError::System(what, error) => write!(formatter, "cannot {what}: {error}"),
             LoopError::Interrupted => {
@@ -79,6 +90,15 @@ impl fmt::Display for LoopError {
             }
         }
     }
+}
+
+/// For whom an address is listened on, and so which options named it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listening {
+    /// `--host` and `--port`.
+    Users,
+    /// `--admin`.
+    Operators,
 }
 
 /// Where to listen.
@@ -92,12 +112,15 @@ pub struct Addresses {
     pub send_buffer: usize,
 }
 
-/// Serves at an address until a signal stops it.
+/// Serves at an address until a signal stops it. `warnings` are logged behind the address, or before the reason why
+/// there is none.
 ///
 /// # Errors
 /// If it cannot start, or was stopped before all was delivered.
-pub fn run(addresses: Addresses, limits: Limits, site: Site) -> Result<(), LoopError> {
-    EventLoop::start(addresses, limits, site)?.run()
+pub fn run(addresses: Addresses, limits: Limits, site: Site, warnings: &[String]) -> Result<(), LoopError> {
+    let started = EventLoop::start(addresses, limits, site);
+    warnings.iter().for_each(|warning| warn!("{warning}"));
+    started?.run()
 }
 
 struct EventLoop {
@@ -141,14 +164,17 @@ impl EventLoop {
         let registry = poll.registry();
         registry.register(&mut signals, SIGNALS, Interest::READABLE).map_err(system("poll signals"))?;
         let access = addresses.operators.map_or(Access::Everything, |_| Access::Users);
+        // All that can fail comes before the first line that says where to come.
         let mut entrances = vec![Entrance::open(registry, addresses.users, &addresses, USERS, access)?];
-        let address = entrances[0].listener.local_addr().map_err(system("read the listener's address"))?;
-        info!("listening on {address}: open {}", url(address));
         if let Some(address) = addresses.operators {
-            let entrance = Entrance::open(registry, address, &addresses, OPERATORS, Access::Operators)?;
-            let address = entrance.listener.local_addr().map_err(system("read the listener's address"))?;
-            info!("operators: open {}dashboard (--admin)", url(address));
-            entrances.push(entrance);
+            entrances.push(Entrance::open(registry, address, &addresses, OPERATORS, Access::Operators)?);
+        }
+        for Entrance { listener, access, .. } in &entrances {
+            let address = listener.local_addr().map_err(system("read the listener's address"))?;
+            match access {
+                Access::Operators => info!("operators: open {}dashboard (--admin)", url(address)),
+                Access::Everything | Access::Users => info!("listening on {address}: open {}", url(address)),
+            }
         }
         info!("up to {} clients (--max-clients)", limits.clients_max);
         let zone = jiff::tz::TimeZone::system();
@@ -286,7 +312,8 @@ impl Entrance {
         token: Token,
         access: Access,
     ) -> Result<Entrance, LoopError> {
-        let wrong = |error| LoopError::Listen(address, error);
+        let listening = if access == Access::Operators { Listening::Operators } else { Listening::Users };
+        let wrong = |error| LoopError::Listen(listening, address, error);
         let mut listener = listen(address, addresses.send_buffer).map_err(wrong)?;
         registry.register(&mut listener, token, Interest::READABLE).map_err(wrong)?;
         Ok(Entrance { token, listener, acceptor: Acceptor::default(), access })
@@ -319,6 +346,9 @@ impl Listener<TcpStream> for Door<'_> {
 }
 
 fn listen(address: SocketAddr, send_buffer: usize) -> io::Result<TcpListener> {
+    if is_broadcast(address) {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restarted server must not wait for its old connections to be forgotten.
     socket.set_reuse_address(true)?;
@@ -348,6 +378,15 @@ fn keep_unsent_low(_: &Socket) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether an address is that of a whole network: a listener may have it, but nobody can connect to it. Only the
+/// kernel knows, which lets no datagram socket speak to one that has not asked for it (ip(7)).
+fn is_broadcast(address: SocketAddr) -> bool {
+    let SocketAddr::V4(address) = address else { return false };
+    let connected = Socket::new(Domain::IPV4, Type::DGRAM, None)
+        .and_then(|socket| socket.connect(&SocketAddr::from((*address.ip(), 9)).into()));
+    connected.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+}
+
 /// Where a browser on this machine finds the page.
 fn url(address: SocketAddr) -> String {
     let mut address = address;
@@ -366,13 +405,33 @@ mod tests {
     #[test]
     fn start_up_errors_say_what_to_do() {
         let address: SocketAddr = "127.0.0.1:80".parse().expect("an address");
-        let text = |kind: io::ErrorKind| LoopError::Listen(address, kind.into()).to_string();
+        let text =
+            |listening, kind: io::ErrorKind| LoopError::Listen(listening, address, kind.into()).to_string();
         assert_eq!(
-            text(io::ErrorKind::PermissionDenied),
+            text(Listening::Users, io::ErrorKind::PermissionDenied),
             "cannot listen on 127.0.0.1:80: permission denied; choose a port above 1023 with --port"
         );
-        assert!(text(io::ErrorKind::AddrInUse).contains("choose another with --port"));
-        assert!(text(io::ErrorKind::AddrNotAvailable).contains("--host"));
+        for (kind, users) in [
+            (io::ErrorKind::PermissionDenied, "--port"),
+            (io::ErrorKind::AddrInUse, "choose another with --port"),
+            (io::ErrorKind::AddrNotAvailable, "--host"),
+            (io::ErrorKind::Unsupported, "--host"),
+            (io::ErrorKind::OutOfMemory, "see --host and --port"),
+        ] {
+            assert!(text(Listening::Users, kind).contains(users), "{kind}");
+            let operators = text(Listening::Operators, kind);
+            assert!(operators.contains("--admin"), "{operators}");
+            assert!(!operators.contains("--port") && !operators.contains("--host"), "{operators}");
+        }
+    }
+
+    #[test]
+    fn a_broadcast_address_is_known() {
+        for (address, wanted) in
+            [("127.255.255.255:1", true), ("127.0.0.1:1", false), ("0.0.0.0:1", false), ("[::1]:1", false)]
+        {
+            assert_eq!(is_broadcast(address.parse().expect("an address")), wanted, "{address}");
+        }
     }
 
     #[test]

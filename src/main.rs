@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     if let Err(error) = logger.init() {
         return fail(&error);
     }
-    match event_loop::run(config.addresses, config.limits, config.site) {
+    match event_loop::run(config.addresses, config.limits, config.site, &config.warnings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream as BlockingStream, ToSocketAddrs};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
@@ -12,15 +12,16 @@ use tokio_tungstenite::tungstenite::http::Uri;
 use crate::progress::Progress;
 use crate::receiver::{Incoming, Inflater, Receiver};
 
-/// Opcodes of messages (RFC 6455 §5.2).
+/// Opcodes (RFC 6455 §5.2).
 pub(crate) const TEXT: u8 = 1;
 pub(crate) const BINARY: u8 = 2;
+pub(crate) const PING: u8 = 9;
 const PONG: u8 = 10;
 
 /// Handshakes that are under way at the same time while connecting.
 const HANDSHAKES_AT_ONCE: usize = 64;
-/// The slowest of servers answers sooner.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
+/// The longest answer to a handshake.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
 const BUFFER_BYTES: usize = 256 * 1024;
 
 /// Where the server is.
@@ -143,10 +144,13 @@ pub(crate) struct Fleet {
     clients: Vec<Client>,
     buffer: Box<[u8]>,
     inflater: Inflater,
+    /// The first who lost the server.
+    lost: Option<usize>,
 }
 
 impl Fleet {
-    /// Connects `count` clients. `keeps` says whose payloads are looked at; the others' are counted.
+    /// Connects `count` clients. `keeps` says whose payloads are looked at; the others' are counted. Each has
+    /// its answer within the `patience`.
     ///
     /// # Errors
     /// If the server cannot be reached, or refuses.
@@ -155,6 +159,7 @@ impl Fleet {
         count: usize,
         compression: bool,
         keeps: impl Fn(usize) -> bool,
+        patience: Duration,
         progress: &Progress,
     ) -> Result<Fleet, String> {
         let failed = |error: io::Error| format!("cannot poll: {error}");
@@ -164,17 +169,20 @@ impl Fleet {
             clients: Vec::with_capacity(count),
             buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
             inflater: Inflater::new(),
+            lost: None,
         };
         while fleet.clients.len() < count {
             let first = fleet.clients.len();
             let some = (first..count).take(HANDSHAKES_AT_ONCE);
-            let begun =
-                some.map(|index| begin_handshake(target, index, compression)).collect::<Result<Vec<_>, _>>();
+            let begun = some
+                .map(|index| begin_handshake(target, index, compression, patience))
+                .collect::<Result<Vec<_>, _>>();
+            let deadline = Instant::now() + patience;
             for (stream, accept) in begun.map_err(|error| format!("client {first}: {error}"))? {
                 let index = fleet.clients.len();
                 let mut receiver = Receiver::new(keeps(index));
-                let rest =
-                    end_handshake(&stream, &accept).map_err(|error| format!("client {index}: {error}"))?;
+                let rest = end_handshake(&stream, &accept, deadline)
+                    .map_err(|error| format!("client {index}: {error}"))?;
                 // What came with the answer are a chat's first lines.
                 receiver.feed(&rest, &mut fleet.inflater, |_| {})?;
                 stream.set_nonblocking(true).map_err(failed)?;
@@ -229,6 +237,9 @@ impl Fleet {
                 Err(error) => client.end = Some(End::Failed(error.kind())),
             }
         }
+        if client.end.is_some() {
+            self.lost.get_or_insert(index);
+        }
     }
 
     /// Whether something waits for room in the socket.
@@ -264,6 +275,9 @@ impl Fleet {
                         each(index, incoming);
                     })
                     .map_err(|error| format!("client {index}: {error}"))?;
+                if client.end.is_some() {
+                    self.lost.get_or_insert(index);
+                }
                 if !client.outbox.is_empty() {
                     writable.push(index);
                 }
@@ -278,9 +292,9 @@ impl Fleet {
     /// # Errors
     /// With who was, and how.
     pub(crate) fn check_all_there(&self) -> Result<(), String> {
-        match self.clients.iter().position(|client| client.end.is_some()) {
+        match self.lost.and_then(|index| Some((index, self.clients[index].end?))) {
             None => Ok(()),
-            Some(index) => Err(format!("client {index} lost the server: {:?}", self.clients[index].end)),
+            Some((index, end)) => Err(format!("client {index} lost the server: {end:?}")),
         }
     }
 }
@@ -314,7 +328,7 @@ impl Client {
                         push_frame(PONG, outbox, payload.len(), |out| out.extend_from_slice(payload));
                     }
                     Incoming::Close(code) => *end = Some(End::Closed(*code)),
-                    Incoming::Message { .. } => {}
+                    Incoming::Message { .. } | Incoming::Pong(_) => {}
                 }
                 each(&incoming);
             })?;
@@ -330,28 +344,43 @@ fn begin_handshake(
     target: &Target,
     index: usize,
     compression: bool,
+    patience: Duration,
 ) -> Result<(BlockingStream, String), String> {
     let failed = |error: io::Error| format!("cannot reach {}: {error}", target.address);
-    let mut stream = BlockingStream::connect(target.address).map_err(failed)?;
+    let mut stream = BlockingStream::connect_timeout(&target.address, patience).map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
-    stream.set_read_timeout(Some(HANDSHAKE_TIMEOUT)).map_err(failed)?;
     let (request, accept) = target.request(index, compression);
     stream.write_all(&request).map_err(failed)?;
     Ok((stream, accept))
 }
 
 /// Returns what came behind the answer.
-fn end_handshake(mut stream: &BlockingStream, accept: &str) -> Result<Vec<u8>, String> {
+fn end_handshake(mut stream: &BlockingStream, accept: &str, deadline: Instant) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let mut chunk = [0; 1024];
     loop {
         if let Some(end) = check_response(&bytes, accept)? {
             return Ok(bytes.split_off(end));
         }
-        match stream.read(&mut chunk) {
+        if bytes.len() > HEAD_BYTES_MAX {
+            return Err("the answer to the handshake does not end".to_owned());
+        }
+        // A timeout of zero would be none.
+        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        match stream.set_read_timeout(Some(left)).and_then(|()| stream.read(&mut chunk)) {
             Ok(0) => return Err("the server hung up in the handshake".to_owned()),
             Ok(length) => bytes.extend_from_slice(&chunk[..length]),
-            Err(error) => return Err(format!("no answer to the handshake: {error}")),
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted => {}
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut if Instant::now() < deadline => {}
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut if bytes.is_empty() => {
+                    return Err("no answer to the handshake in time (--patience)".to_owned());
+                }
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                    return Err("the answer to the handshake is not whole in time (--patience)".to_owned());
+                }
+                _ => return Err(format!("no answer to the handshake: {error}")),
+            },
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use crate::contenders::{self, Contender, Service, Variant};
 use crate::floor::Mode;
@@ -26,6 +27,9 @@ pub(crate) struct Options {
     /// Only these peers; `none` for floor and wsloop alone.
     #[arg(long, value_delimiter = ',')]
     peers: Vec<String>,
+    /// A server from which nothing came for so many seconds has lost what is missing.
+    #[arg(long, default_value_t = 20.0)]
+    patience: f64,
     /// The wsloop to measure; the one beside this program if not given.
     #[arg(long)]
     wsloop: Option<PathBuf>,
@@ -152,8 +156,12 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         // What was measured so far is not lost if the rest is interrupted.
         report::write(&comparison, &folder)?;
     }
+    let mut problems = Vec::new();
     comparison.growths = if options.wants("growth") {
-        growth::measure(&wsloop, options.rounds.min(3), options.seconds, options.quick)
+        let (rounds, patience) = (options.rounds.min(3), Duration::from_secs_f64(options.patience));
+        let growths;
+        (growths, problems) = growth::measure(&wsloop, rounds, options.seconds, patience, options.quick);
+        growths
     } else {
         std::mem::take(&mut last.growths)
     };
@@ -163,18 +171,27 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         let plots = readme.parent().unwrap_or(Path::new(".")).join("plots");
         report::update_readme(&comparison, readme, &plots)?;
     }
-    wrong(&comparison)
+    problems.splice(..0, wrong(&comparison));
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
 }
 
-/// What makes the command fail: wsloop did something wrong, or could not be measured.
-fn wrong(comparison: &Comparison) -> Result<(), String> {
-    let of_wsloop = comparison.scenarios.iter().flat_map(|scenario| {
-        scenario.servers.iter().filter(|server| server.server.starts_with("wsloop")).flat_map(|server| {
-            server.problems.iter().map(|problem| format!("{}, {}: {problem}", scenario.name, server.server))
-        })
-    });
-    let problems: Vec<String> = of_wsloop.collect();
-    if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
+/// What makes the command fail: wsloop or the floor did something wrong, or could not be measured. What others do
+/// wrong stands in the report.
+fn wrong(comparison: &Comparison) -> Vec<String> {
+    let mut problems = Vec::new();
+    for scenario in &comparison.scenarios {
+        for server in &scenario.servers {
+            if server.server != "floor" && !server.server.starts_with("wsloop") {
+                continue;
+            }
+            let name = format!("{}, {}", scenario.name, server.server);
+            problems.extend(server.problems.iter().map(|problem| format!("{name}: {problem}")));
+            if server.problems.is_empty() && !server.verified {
+                problems.push(format!("{name}: not verified"));
+            }
+        }
+    }
+    problems
 }
 
 impl Options {
@@ -201,8 +218,11 @@ impl Options {
         if let Some(name) = self.peers.iter().find(|name| !peers.contains(&name.as_str())) {
             return Err(format!("--peers: there is no {name}; there are {}", peers.join(", ")));
         }
-        if self.rounds == 0 || self.seconds <= 0.0 {
-            return Err("--rounds is 1 at least, --seconds more than 0".to_owned());
+        let is_time = |seconds: f64| seconds > 0.0 && seconds <= 3600.0;
+        if self.rounds == 0 || !is_time(self.seconds) || !is_time(self.patience) {
+            return Err(
+                "--rounds is 1 at least, --seconds and --patience more than 0 and at most 3600".to_owned()
+            );
         }
         Ok(self)
     }
@@ -232,6 +252,7 @@ impl Case {
             in_flight,
             size,
             seconds,
+            patience: Duration::from_secs_f64(options.patience),
             quiet: true,
             ..plan
         }
@@ -292,7 +313,9 @@ fn measure(case: &Case, all: &[Contender], options: &Options) -> ScenarioResult 
             eprintln!("{}, round {} of {rounds}: {}", case.name, round + 1, contender.name());
             let value = match once(case, contender, &case.plan(options)) {
                 Ok(measurement) => {
-                    let value = case.value(&measurement);
+                    // A run that went wrong has no figure.
+                    let is_right = measurement.problems.is_empty();
+                    let value = if is_right { case.value(&measurement) } else { f64::NAN };
                     server.problems.extend(measurement.problems.iter().cloned());
                     server.remark = remark(&measurement);
                     server.measurements.push(measurement);
@@ -330,7 +353,7 @@ fn verify(case: &Case, contender: &Contender, options: &Options, server: &mut Se
     let plan = Plan { verify: true, seconds: plan.seconds.min(1.0), ..plan };
     match once(case, contender, &plan) {
         Ok(measurement) => {
-            server.verified = true;
+            server.verified = measurement.verified;
             server.problems.extend(measurement.problems);
         }
         Err(problem) => server.problems.push(problem),
@@ -363,10 +386,11 @@ fn empty(name: &str) -> ServerResult {
 
 fn remark(measurement: &Measurement) -> String {
     let Some(stalled) = &measurement.stalled else { return String::new() };
-    let share = 100.0 * stalled.delivered as f64 / stalled.owed as f64;
+    // Rounded down: 100 % is all.
+    let share = 100 * stalled.delivered / stalled.owed.max(1);
     let codes: Vec<_> = stalled.close_codes.keys().map(String::as_str).collect();
     let with = if codes.is_empty() { String::new() } else { format!(" with {}", codes.join(", ")) };
-    format!("{share:.0} % delivered, {} of {} cut{with}", stalled.cut, stalled.clients)
+    format!("{share} % delivered, {} of {} cut{with}", stalled.cut, stalled.clients)
 }
 
 /// Processor, cores and kernel.

@@ -173,7 +173,15 @@ impl Floor {
                     out.truncate(frame);
                     break;
                 }
-                // A ping or a pong is not said to everybody.
+                // A ping is answered, or nobody could tell an idle floor from a dead one.
+                _ if out[frame] & 0x0F == 9 => {
+                    out[frame] = 0x8A;
+                    if let Some(client) = self.clients.get_mut(index) {
+                        client.send(&out[frame..]);
+                    }
+                    out.truncate(frame);
+                }
+                // A pong is not said to everybody.
                 _ if out[frame] & 0x08 != 0 => out.truncate(frame),
                 Mode::Direct => {
                     self.send_to_all(&out[frame..]);

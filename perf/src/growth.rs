@@ -1,6 +1,8 @@
 //! How costs grow with the number of clients: floor and wsloop, no peers.
 
+use std::cell::RefCell;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::contenders::{Contender, Service, Variant};
 use crate::floor::Mode;
@@ -20,11 +22,19 @@ struct Study<'a> {
     contenders: [(&'a str, Contender); 4],
     rounds: usize,
     seconds: f64,
+    patience: Duration,
     is_quick: bool,
+    problems: RefCell<Vec<String>>,
 }
 
-/// All curves, of so many rounds.
-pub(crate) fn measure(wsloop: &Path, rounds: usize, seconds: f64, is_quick: bool) -> Vec<Growth> {
+/// All curves, of so many rounds, and what wsloop did wrong meanwhile.
+pub(crate) fn measure(
+    wsloop: &Path,
+    rounds: usize,
+    seconds: f64,
+    patience: Duration,
+    is_quick: bool,
+) -> (Vec<Growth>, Vec<String>) {
     let of = |variant| Contender::Wsloop { program: wsloop.to_owned(), variant };
     let contenders = [
         ("floor", Contender::Floor),
@@ -32,9 +42,11 @@ pub(crate) fn measure(wsloop: &Path, rounds: usize, seconds: f64, is_quick: bool
         ("wsloop, chat room", of(Variant::Room)),
         ("wsloop, compressed", of(Variant::Compressed)),
     ];
-    let study = Study { contenders, rounds, seconds, is_quick };
+    let problems = RefCell::default();
+    let study = Study { contenders, rounds, seconds, patience, is_quick, problems };
     let [delivery, turn] = study.deliveries();
-    vec![delivery, turn, study.memory(), study.visits(), study.joins()]
+    let growths = vec![delivery, turn, study.memory(), study.visits(), study.joins()];
+    (growths, study.problems.into_inner())
 }
 
 impl Study<'_> {
@@ -92,7 +104,7 @@ impl Study<'_> {
     fn joins(&self) -> Growth {
         let measured = self.curves(&MEMBERS, &[1, 2], |idle| {
             let usual = Plan::usual(Scenario::Churn);
-            (Scenario::Churn, Plan { idle, silent: true, seconds: self.seconds, ..usual })
+            (Scenario::Churn, Plan { idle, silent: true, senders: 0, seconds: self.seconds, ..usual })
         });
         Growth {
             name: "joins".to_owned(),
@@ -100,7 +112,8 @@ impl Study<'_> {
             along: "members that stay".to_owned(),
             unit: "µs of CPU a visit".to_owned(),
             curves: curves_of(&measured, &|one| {
-                1e6 * one.server.unwrap_or_default().cpu_seconds / one.deliveries as f64
+                let visits = one.handshakes.map_or(f64::NAN, |visits| visits.count as f64);
+                1e6 * one.server.unwrap_or_default().cpu_seconds / visits
             }),
         }
     }
@@ -132,6 +145,7 @@ impl Study<'_> {
                     let (scenario, mut plan) = plan(place);
                     plan.clients = plan.clients.max(1);
                     plan.senders = plan.senders.min(plan.clients);
+                    plan.patience = self.patience;
                     eprintln!(
                         "growth, {} at {place}, round {} of {}: {label}",
                         scenario.name(),
@@ -140,7 +154,12 @@ impl Study<'_> {
                     );
                     match once(contender, scenario, &plan) {
                         Ok(measurement) => measured[row].1[column].1.push(measurement),
-                        Err(problem) => eprintln!("  {problem}"),
+                        Err(problem) => {
+                            eprintln!("  {problem}");
+                            self.problems
+                                .borrow_mut()
+                                .push(format!("growth, {} at {place}, {label}: {problem}", scenario.name()));
+                        }
                     }
                 }
             }
@@ -163,7 +182,12 @@ fn once(contender: &Contender, scenario: Scenario, plan: &Plan) -> Result<Measur
         quiet: true,
         ..plan.clone()
     };
-    load::run(scenario, &plan)
+    let measurement = load::run(scenario, &plan)?;
+    // Nothing is drawn of a run that went wrong.
+    match measurement.problems.first() {
+        None => Ok(measurement),
+        Some(problem) => Err(problem.clone()),
+    }
 }
 
 fn curves_of(measured: &[Row], value: &dyn Fn(&Measurement) -> f64) -> Vec<Curve> {

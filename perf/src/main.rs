@@ -81,19 +81,19 @@ fn measure(scenario: Scenario, arguments: &Arguments) -> Result<ExitCode, String
     if arguments.json {
         println!("{}", serde_json::to_string(&measurement).map_err(|error| error.to_string())?);
     } else {
-        print!("{}", table(&measurement));
+        print!("{}", table(&measurement, plan.verify));
     }
     let is_right = measurement.problems.is_empty();
     Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// A measurement for a person.
-fn table(measurement: &Measurement) -> String {
+fn table(measurement: &Measurement, is_verifying: bool) -> String {
     let mut lines = vec![
         ("clients", format!("{} ({} of them send)", measurement.clients, measurement.senders)),
         ("seconds", format!("{:.2}", measurement.seconds)),
     ];
-    if measurement.deliveries > 0 {
+    if measurement.messages > 0 {
         lines.push(("messages", measurement.messages.to_string()));
         lines.push(("deliveries", measurement.deliveries.to_string()));
         lines.push(("  a second", format!("{:.0}", measurement.deliveries_per_second)));
@@ -110,20 +110,9 @@ fn table(measurement: &Measurement) -> String {
         lines.push(("  at its peak", mebibytes(server.memory_peak_bytes)));
         lines.push(("  a client", format!("{:.0} B", server.memory_per_client_bytes)));
     }
-    for (name, latency) in [
-        ("latency from the send call", &measurement.latency),
-        ("latency from when it was due", &measurement.scheduled_latency),
-    ] {
-        let Some(latency) = latency else { continue };
-        let milliseconds = |microseconds: f64| format!("{:.2} ms", microseconds / 1000.0);
-        lines.push((name, format!("{} samples", latency.count)));
-        lines.push(("  p50", milliseconds(latency.p50_us)));
-        lines.push(("  p90", milliseconds(latency.p90_us)));
-        lines.push(("  p99", milliseconds(latency.p99_us)));
-        lines.push(("  p99.9", milliseconds(latency.p999_us)));
-        lines.push(("  max", milliseconds(latency.max_us)));
-    }
+    push_latencies(measurement, &mut lines);
     if let Some(handshakes) = &measurement.handshakes {
+        lines.push(("visits", handshakes.count.to_string()));
         lines.push(("visits a second", format!("{:.0}", handshakes.per_second)));
         if handshakes.per_cpu_second > 0.0 {
             lines.push(("  a CPU second", format!("{:.0}", handshakes.per_cpu_second)));
@@ -139,7 +128,31 @@ fn table(measurement: &Measurement) -> String {
     if let Some(count) = measurement.firehose {
         lines.push(("the firehose got back", count.to_string()));
     }
-    lines.push(("every byte checked", if measurement.verified { "yes" } else { "no (--verify)" }.to_owned()));
+    if let Some(count) = measurement.answered {
+        lines.push(("answered a ping at the end", count.to_string()));
+    }
+    let checked = match (measurement.verified, is_verifying) {
+        (true, _) => "yes",
+        (false, false) => "no (--verify)",
+        (false, true) => "no: nothing came, or not all of it was right",
+    };
+    lines.push(("every byte checked", checked.to_owned()));
     lines.extend(measurement.problems.iter().map(|problem| ("WRONG", problem.clone())));
     lines.iter().map(|(name, value)| format!("{name:<30}{value}\n")).collect()
+}
+
+fn push_latencies(measurement: &Measurement, lines: &mut Vec<(&'static str, String)>) {
+    for (name, latency) in [
+        ("latency from the send call", &measurement.latency),
+        ("latency from when it was due", &measurement.scheduled_latency),
+    ] {
+        let Some(latency) = latency else { continue };
+        let milliseconds = |microseconds: f64| format!("{:.2} ms", microseconds / 1000.0);
+        lines.push((name, format!("{} samples", latency.count)));
+        lines.push(("  p50", milliseconds(latency.p50_us)));
+        lines.push(("  p90", milliseconds(latency.p90_us)));
+        lines.push(("  p99", milliseconds(latency.p99_us)));
+        lines.push(("  p99.9", milliseconds(latency.p999_us)));
+        lines.push(("  max", milliseconds(latency.max_us)));
+    }
 }

@@ -23,30 +23,33 @@ pub(crate) struct Measurement {
     pub(crate) seconds: f64,
     /// Messages sent in that time.
     pub(crate) messages: u64,
-    /// Messages received in that time, by all.
+    /// Messages received in that time, by all; of `churn` the words that were echoed.
     pub(crate) deliveries: u64,
     pub(crate) deliveries_per_second: f64,
     /// The server's own side, if its process was named.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) server: Option<ServerCost>,
     /// From the call that sends to the receipt, at every 64th receiver.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) latency: Option<Latency>,
     /// From the time at which the message was due: what a stall of the sender would hide.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) scheduled_latency: Option<Latency>,
     /// Of `churn`: connections made, served and closed.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) handshakes: Option<Handshakes>,
     /// Of `stalled`: what became of those who never read.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) stalled: Option<Stalled>,
     /// Messages of one client beside the others that sent as fast as it was read, and came back to it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) firehose: Option<u64>,
-    /// Whether each receiver's bytes were checked.
+    /// Of `idle`: clients that answered a ping at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) answered: Option<u64>,
+    /// Whether something came, and every byte of all that came was checked and right.
     pub(crate) verified: bool,
-    /// What was wrong: lost, doubled, changed, out of order. Empty is good.
+    /// What was wrong: lost, doubled, changed, out of order, nothing at all. Empty is good.
     pub(crate) problems: Vec<String>,
 }
 
@@ -96,7 +99,8 @@ pub(crate) struct Stalled {
     pub(crate) cut: usize,
     /// The close codes that they found when they looked at last; "none" where there was no close frame.
     pub(crate) close_codes: BTreeMap<String, usize>,
-    /// What the others were owed, and what they got.
+    /// What the schedule had for the others, and what they got. A server that holds the sender back makes it say
+    /// less, so the one may be more than was sent.
     pub(crate) owed: u64,
     pub(crate) delivered: u64,
 }

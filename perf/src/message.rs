@@ -22,12 +22,16 @@ impl Message {
     /// Appends the payload of `size` bytes, which is [`SIZE_MIN`] at least.
     pub(crate) fn write(&self, size: usize, out: &mut Vec<u8>) {
         let end = out.len() + size;
+        self.write_head(out);
+        let filler = Filler::of(self.sender, self.number);
+        filler.pieces(end - out.len()).for_each(|piece| out.extend_from_slice(piece));
+    }
+
+    fn write_head(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(MARK);
         write_hex(u64::from(self.sender), 8, out);
         write_hex(u64::from(self.number), 8, out);
         write_hex(u64::try_from(self.at.as_nanos()).unwrap_or(u64::MAX), 16, out);
-        let filler = Filler::of(self.sender, self.number);
-        filler.pieces(end - out.len()).for_each(|piece| out.extend_from_slice(piece));
     }
 
     /// The message in a payload. A server may have put words before it; what follows is checked by
@@ -42,13 +46,17 @@ impl Message {
         })
     }
 
-    /// Whether the filler at the end of a payload is that of this message.
+    /// Whether a payload ends with exactly the bytes of this message.
     pub(crate) fn is_intact(&self, payload: &[u8], size: usize) -> bool {
+        let (head, mut bytes) = payload[payload.len() - size..].split_at(SIZE_MIN);
+        // A number has more than one spelling (`a` and `A`), and only one was said.
+        let mut own = Vec::with_capacity(SIZE_MIN);
+        self.write_head(&mut own);
         let filler = Filler::of(self.sender, self.number);
-        let mut bytes = &payload[payload.len() - size + SIZE_MIN..];
-        filler
-            .pieces(bytes.len())
-            .all(|piece| bytes.split_off(..piece.len()).is_some_and(|part| part == piece))
+        head == own
+            && filler
+                .pieces(bytes.len())
+                .all(|piece| bytes.split_off(..piece.len()).is_some_and(|part| part == piece))
     }
 }
 
@@ -160,9 +168,16 @@ mod tests {
         assert!(check(1, None).expect_err("twice").contains("again"));
         assert!(check(3, None).expect_err("2 is missing").contains("1 lost"));
         assert!(check(2, None).expect_err("late").contains("out of order"));
-        for place in [SIZE_MIN, 63] {
-            let number = if place == SIZE_MIN { 3 } else { 4 };
+        for (number, place) in [(3, SIZE_MIN), (4, 63)] {
             assert!(check(number, Some(place)).expect_err("changed").contains("changed"));
         }
+        // `a` of the time is another byte as `A`, and the same number.
+        let mut bytes = payload(message(3, 5), 64);
+        let letter = SIZE_MIN - 6;
+        assert_eq!(bytes[letter], b'a');
+        bytes[letter] = b'A';
+        let read = Message::read(&bytes, 64).expect("digits");
+        assert_eq!(read, message(3, 5));
+        assert!(!read.is_intact(&bytes, 64));
     }
 }

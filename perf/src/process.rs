@@ -112,11 +112,14 @@ mod tests {
         let own = Process::new(std::process::id()).expect("this process is there");
         let (cpu_before, memory_before, started) = (own.cpu(), own.private_bytes(), Instant::now());
         let mut block = vec![1_u8; 64 << 20];
-        while started.elapsed() < Duration::from_millis(300) {
+        // Until its work is seen, however small this thread's share of the processor is; threads of other tests
+        // take theirs with them when they end.
+        let is_seen = |cpu: Duration| cpu.saturating_sub(cpu_before) > Duration::from_millis(100);
+        while !is_seen(own.cpu()) && started.elapsed() < Duration::from_secs(60) {
             block.iter_mut().for_each(|byte| *byte = black_box(*byte ^ 3));
         }
-        let (cpu, memory) = (own.cpu() - cpu_before, own.private_bytes().saturating_sub(memory_before));
-        assert!(cpu > Duration::from_millis(100), "{cpu:?}");
+        assert!(is_seen(own.cpu()), "{cpu_before:?}, and then {:?}", own.cpu());
+        let memory = own.private_bytes().saturating_sub(memory_before);
         // Other tests use memory at the same time.
         assert!(memory >= 60 << 20, "{memory}");
         assert!(own.peak_bytes() >= memory);

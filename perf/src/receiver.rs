@@ -12,6 +12,8 @@ pub(crate) enum Incoming<'a> {
     Message { length: usize, payload: &'a [u8], is_text: bool },
     /// A ping, which wants a pong with this payload.
     Ping(&'a [u8]),
+    /// A pong, with the payload of its ping.
+    Pong(&'a [u8]),
     /// The server's close frame; 1005 if it has no code (RFC 6455 §7.1.5).
     Close(u16),
 }
@@ -145,7 +147,7 @@ impl Receiver {
                 _ => 1005,
             })),
             9 => each(Incoming::Ping(&self.control)),
-            10 => {}
+            10 => each(Incoming::Pong(&self.control)),
             _ if self.first & 0x80 == 0 => {}
             _ => {
                 let is_text = self.is_text;
@@ -210,6 +212,7 @@ mod tests {
                         format!("{length} {} {is_text}", String::from_utf8_lossy(payload))
                     }
                     Incoming::Ping(payload) => format!("ping {}", payload.len()),
+                    Incoming::Pong(payload) => format!("pong {}", payload.len()),
                     Incoming::Close(code) => format!("close {code}"),
                 });
             })?;
@@ -227,6 +230,7 @@ mod tests {
             format!("128 {} false", "x".repeat(128)),
             "ping 3".to_owned(),
             "2 ab true".to_owned(),
+            "pong 0".to_owned(),
             "2 yz false".to_owned(),
             "close 1000".to_owned(),
             "close 1005".to_owned(),

@@ -58,7 +58,7 @@ pub(crate) struct ServerResult {
     pub(crate) measurements: Vec<Measurement>,
     /// What the run with verified bytes found wrong; empty is good.
     pub(crate) problems: Vec<String>,
-    /// Whether such a run was made.
+    /// Whether such a run was made, and everything in it was checked and right.
     pub(crate) verified: bool,
     /// Extra words for the table: `100 of 100 cut with 1013`.
     pub(crate) remark: String,

@@ -1,15 +1,15 @@
-//! The load generator against the floor, and against a server that lies.
+//! The load generator against the floor, and against servers that lie.
 
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+#[path = "generator/liars.rs"]
+mod liars;
+
+use std::io;
+use std::net::SocketAddr;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_wsloop-perf");
-const SIZE: usize = 64;
 
 struct Floor(Child, SocketAddr);
 
@@ -86,7 +86,7 @@ fn every_scenario_measures_what_it_says() {
             let each = number(&one["messages"]) * receivers;
             assert!((number(&one["deliveries"]) - each).abs() < 0.5, "{what}");
             match arguments[0] {
-                "churn" => assert!(number(&one["handshakes"]["per_second"]) > 10.0, "{what}"),
+                "churn" => assert_eq!(one["handshakes"]["count"], one["deliveries"], "{what}"),
                 "stalled" => assert_eq!(one["stalled"]["clients"], 2, "{what}"),
                 _ => assert!(number(&one["latency"]["p50_us"]) > 0.0, "{what}"),
             }
@@ -94,100 +94,9 @@ fn every_scenario_measures_what_it_says() {
     }
 }
 
-/// What is done to one frame of one receiver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lie {
-    Nothing,
-    Lose,
-    Double,
-    Swap,
-    Change(usize),
-    HangUp,
-}
-
-/// Stands before a server and does this to the 30th frame to its third client.
-fn lying(server: SocketAddr, lie: Lie) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("it has one");
-    let clients = Arc::new(AtomicUsize::new(0));
-    thread::spawn(move || {
-        for client in listener.incoming().flatten() {
-            let number = clients.fetch_add(1, Ordering::Relaxed);
-            let server = TcpStream::connect(server).expect("the floor is there");
-            client.set_nodelay(true).expect("a socket");
-            server.set_nodelay(true).expect("a socket");
-            let (mut from, mut to) =
-                (client.try_clone().expect("a socket"), server.try_clone().expect("a socket"));
-            thread::spawn(move || io::copy(&mut from, &mut to));
-            thread::spawn(move || relay(server, client, if number == 2 { lie } else { Lie::Nothing }));
-        }
-    });
-    address
-}
-
-fn relay(mut server: TcpStream, mut client: TcpStream, lie: Lie) -> io::Result<()> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        server.read_exact(&mut byte)?;
-        head.extend(byte);
-    }
-    client.write_all(&head)?;
-    let mut held = Vec::new();
-    for number in 0.. {
-        let mut frame = [0; SIZE + 2];
-        server.read_exact(&mut frame)?;
-        if number == 30 {
-            match lie {
-                Lie::Nothing => {}
-                Lie::Lose => continue,
-                Lie::Double => client.write_all(&frame)?,
-                Lie::Swap => {
-                    held = frame.to_vec();
-                    continue;
-                }
-                Lie::Change(place) => frame[place] ^= 1,
-                Lie::HangUp => return client.shutdown(std::net::Shutdown::Both),
-            }
-        }
-        client.write_all(&frame)?;
-        client.write_all(&std::mem::take(&mut held))?;
-    }
-    Ok(())
-}
-
-#[test]
-fn a_server_that_lies_is_found_out() {
-    let floor = Floor::start("direct");
-    let fanout = ["fanout", "--clients", "5", "--in-flight", "4", "--seconds", "1", "--patience", "1"];
-    for (lie, needs_verify, wanted) in [
-        (Lie::Nothing, false, ""),
-        (Lie::Lose, false, "they are lost"),
-        (Lie::Double, false, "messages"),
-        (Lie::Swap, true, "lost before number"),
-        // The number, the filler, the mark.
-        (Lie::Change(20), true, "lost before number"),
-        (Lie::Change(60), true, "changed"),
-        (Lie::Change(2), true, "they are lost"),
-        (Lie::HangUp, false, "lost the server"),
-    ] {
-        for verify in [false, true] {
-            if needs_verify && !verify {
-                continue;
-            }
-            let more: &[&str] = if verify { &["--verify"] } else { &[] };
-            let output = run(lying(floor.1, lie), &[&fanout[..], more].concat());
-            let said = [output.stdout, output.stderr].concat();
-            let said = String::from_utf8_lossy(&said);
-            assert_eq!(output.status.success(), lie == Lie::Nothing, "{lie:?} {verify}: {said}");
-            assert!(said.contains(wanted), "{lie:?} {verify}: {said}");
-        }
-    }
-}
-
 #[test]
 fn a_stall_is_seen_from_the_schedule() {
-    const STALL: Duration = Duration::from_millis(300);
+    const STALL: Duration = Duration::from_millis(500);
     let floor = Floor::start("batch");
     let pid = floor.0.id();
     let stop = thread::spawn(move || {
@@ -196,15 +105,15 @@ fn a_stall_is_seen_from_the_schedule() {
                 Command::new("kill").args([name, &pid.to_string()]).status().expect("there is a kill");
             assert!(status.success());
         };
-        // Behind the first second, which is not measured.
-        thread::sleep(Duration::from_millis(1700));
+        // In the midst of the three seconds that are measured, behind one that is not, on a slow machine too.
+        thread::sleep(Duration::from_millis(2700));
         signal("-STOP");
         let stopped = Instant::now();
         thread::sleep(STALL);
         signal("-CONT");
         stopped.elapsed()
     });
-    let arguments = ["latency", "--clients", "3", "--rate", "200", "--seconds", "1.5", "--verify"];
+    let arguments = ["latency", "--clients", "3", "--rate", "200", "--seconds", "3", "--verify"];
     let one = measure(floor.1, &arguments);
     let stalled = stop.join().expect("it was stopped and went on");
     let max = one["scheduled_latency"]["max_us"].as_f64().expect("a number");
@@ -221,8 +130,9 @@ fn a_firehose_flows_beside_the_others() {
     let arguments =
         ["latency", "--clients", "1", "--rate", "50", "--seconds", "1", "--firehose", &url, "--verify"];
     let one = measure(floor.1, &arguments);
-    assert!(one["firehose"].as_u64() > Some(100_000), "{one}");
     assert_eq!(one["deliveries"], 50, "{one}");
+    // It is not held to a schedule: far more came back than was said beside it.
+    assert!(one["firehose"].as_u64() > Some(100 * 50), "{one}");
 }
 
 #[test]
@@ -234,6 +144,17 @@ fn errors_say_what_to_do() {
         (&["fanout", "--clients", "9999999"], "ulimit -n"),
         (&["echo", "--size", "10"], "--size is 36 at least"),
         (&["idle", "--pid", "4000000000"], "--pid"),
+        (&["idle", "--senders", "3"], "leave --senders out"),
+        (&["fanout", "--senders", "0"], "--senders is 1 at least"),
+        (&["stalled", "--clients", "9"], "--clients is 10 at least"),
+        (&["stalled", "--senders", "2"], "leave --senders out"),
+        (&["churn", "--senders", "2"], "leave --senders out"),
+        (&["latency", "--rate", "1e-9"], "--rate is"),
+        (&["latency", "--rate", "inf"], "--rate is"),
+        (&["echo", "--seconds", "NaN"], "--seconds is"),
+        (&["echo", "--patience", "0"], "--patience is"),
+        (&["echo", "--patience", "NaN"], "--patience is"),
+        (&["compare", "--patience", "inf"], "--patience"),
         (&["compare", "--scenarios", "fan"], "there are fanout"),
         (&["compare", "--peers", "apache"], "there are bun"),
         (&["compare", "--wsloop", "nowhere"], "cargo build --release"),
@@ -274,4 +195,41 @@ fn a_comparison_goes_through_and_is_reported() {
     }
     assert!(out.join("report.html").is_file() && out.join("growth-turn.svg").is_file());
     std::fs::remove_dir_all(out).expect("our own");
+}
+
+/// Floors in the wrong mode, in the place of wsloop: one tells nobody but the sender, the other tells everybody.
+#[test]
+fn a_comparison_with_a_liar_fails_and_has_no_figures_of_it() {
+    use std::os::unix::fs::PermissionsExt;
+
+    for (scenario, mode, wanted) in [
+        ("fanout", "echo", "fanout, wsloop: receiver 1 has 0 of 1 messages"),
+        ("echo", "direct", "another client's message"),
+        ("memory", "echo", ""),
+    ] {
+        let out = std::env::temp_dir().join(format!("wsloop-perf-liar-{scenario}-{}", std::process::id()));
+        std::fs::create_dir_all(&out).expect("a folder of our own");
+        let liar = out.join("wsloop");
+        let script = format!("#!/bin/sh\nexec '{PROGRAM}' floor --mode {mode} --port \"$2\"\n");
+        std::fs::write(&liar, script).expect("our own");
+        std::fs::set_permissions(&liar, PermissionsExt::from_mode(0o755)).expect("our own");
+        let output = Command::new(PROGRAM)
+            .args(["compare", "--quick", "--patience", "1", "--scenarios", scenario, "--wsloop"])
+            .arg(&liar)
+            .arg("--out")
+            .arg(&out)
+            .output()
+            .expect("it was built");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let is_honest = wanted.is_empty();
+        assert_eq!(output.status.success(), is_honest, "{scenario}: {said}");
+        assert!(said.contains(wanted), "{scenario}: {said}");
+        let json = std::fs::read_to_string(out.join("report.json")).expect("written");
+        let report: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        let wsloop = &report["scenarios"][0]["servers"][1];
+        assert_eq!(wsloop["server"], "wsloop");
+        assert_eq!(wsloop["verified"], is_honest, "{wsloop}");
+        assert_eq!(wsloop["values"][0].is_null(), !is_honest, "{wsloop}");
+        std::fs::remove_dir_all(out).expect("our own");
+    }
 }

@@ -1,7 +1,7 @@
 //! The process: its options, its start, its log, its end.
 
 use std::net::{TcpListener, TcpStream};
-use std::process::Output;
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use crate::support::client::Client;
@@ -99,8 +99,11 @@ fn bad_usage_says_what_is_wrong_and_exits_2() {
         let output = run_to_end(args, &[]);
         assert_told(&output, 2, named);
     }
-    let output = run_to_end(&[], &[("WSLOOP_MAX_MESSAGE", "a lot")]);
-    assert_told(&output, 2, "a lot");
+    for (variable, value) in [("WSLOOP_MAX_MESSAGE", "a lot"), ("WSLOOP_NO_COMPRESSION", "maybe")] {
+        let output = run_to_end(&[], &[(variable, value)]);
+        assert_told(&output, 2, value);
+        assert_told(&output, 2, variable);
+    }
 }
 
 #[test]
@@ -120,6 +123,71 @@ fn a_port_that_is_taken_is_told_with_advice() {
     let text = String::from_utf8_lossy(&output.stderr).to_string();
     assert!(text.contains("--port"), "what to do: {text}");
     assert!(!text.contains("panicked"), "{text}");
+}
+
+#[test]
+fn nothing_is_announced_before_all_is_bound() {
+    let holder = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = holder.local_addr().expect("it is bound").to_string();
+    for (arguments, advice, other) in [
+        (&["--port", "0", "--admin", &taken][..], "choose another with --admin", "--port"),
+        (&["--port", &taken[10..], "--admin", "127.0.0.1:0"], "choose another with --port", "--admin"),
+    ] {
+        let output = run_to_end(arguments, &[("WSLOOP_PROT", "9000")]);
+        assert_told(&output, 1, advice);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(!text.contains("open http") && !text.contains(other), "{text}");
+        assert!(text.contains("did you mean WSLOOP_PORT?"), "why it may be so: {text}");
+    }
+}
+
+#[test]
+fn addresses_of_many_are_refused() {
+    // The last is the broadcast address of the loopback network, which only the kernel knows.
+    for (host, code) in [("224.0.0.1", 2), ("ff02::1", 2), ("255.255.255.255", 2), ("127.255.255.255", 1)] {
+        let output = run_to_end(&["--host", host, "--port", "0"], &[]);
+        assert_told(&output, code, "nobody can connect to a");
+        assert_told(&output, code, "--host");
+    }
+}
+
+#[test]
+fn what_is_not_followed_is_said_behind_the_url() {
+    let server = Wsloop::start_with(
+        &["--port", "0"],
+        &[("WSLOOP_PROT", "9000"), ("RUST_LOG", "loud"), ("WSLOOP_MAX_MESSAGE", "")],
+    );
+    let log = server.wait_for_log(PATIENCE, |log| log.contains("RUST_LOG is"));
+    assert!(log.contains("WSLOOP_PROT is no option of wsloop: did you mean WSLOOP_PORT?"), "{log}");
+    assert!(log.lines().next().is_some_and(|first| first.contains("open http://")), "{log}");
+    let mut client = RawClient::upgrade(&server, "/echo");
+    client.send(&frame(BINARY, &[0; 2048]));
+    client.expect_frame(BINARY, &[0; 2048]);
+}
+
+#[test]
+fn few_open_files_are_refused_with_advice() {
+    // It ends in any case.
+    let holder = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = holder.local_addr().expect("it is bound").port().to_string();
+    for (files, code) in [(20, 1), (79, 1)] {
+        let output = Command::new("sh")
+            .args(["-c", "ulimit -n \"$1\"; exec \"$0\" --port \"$2\"", env!("CARGO_BIN_EXE_wsloop")])
+            .args([&files.to_string(), &taken])
+            .output()
+            .expect("the shell can be run");
+        assert_told(&output, code, &format!("the limit of open files is {files}"));
+        assert_told(&output, code, "ulimit -n 4096");
+    }
+}
+
+#[test]
+fn an_origin_is_let_in_however_its_option_spells_it() {
+    let server = Wsloop::start(&["--origin", "HTTPS://B.example:443/"]);
+    let request = Request::upgrade(&server, "/echo").add("Origin", "https://b.example");
+    let mut client = RawClient::connect(&server);
+    client.send(&request.bytes());
+    client.expect_upgraded();
 }
 
 #[test]

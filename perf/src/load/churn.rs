@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
-use super::Run;
+use super::{Run, ratio};
 use crate::client::{End, Fleet, check_response, push_frame};
 use crate::measurement::Handshakes;
 use crate::message::Message;
@@ -22,6 +22,10 @@ struct Visit {
     receiver: Receiver,
     outbox: Vec<u8>,
     step: Step,
+    begun: Instant,
+    /// What it says, and how often it has heard that.
+    word: Message,
+    heard: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,17 +44,27 @@ pub(super) fn measure(run: &mut Run) -> Result<(), String> {
     let mut inflater = Inflater::new();
     let (mut begun, mut ended) = (0, 0_u64);
     let mut visits = Vec::new();
-    let mut idle = Fleet::connect(&run.target, plan.idle, plan.compression, |_| false, &run.progress)?;
+    let mut idle =
+        Fleet::connect(&run.target, plan.idle, plan.compression, |_| false, plan.patience, &run.progress)?;
     idle.listen(0..plan.idle)?;
     for index in 0..plan.clients {
         visits.push(begin(run, &poll, index, begun)?);
         begun += 1;
     }
+    run.is_connected = true;
     run.begin_window();
     let end = Duration::from_secs_f64(plan.seconds);
-    let mut last_ended = Instant::now();
-    while run.started.elapsed() < end {
-        match poll.poll(&mut events, Some(Duration::from_millis(200))) {
+    let mut has_ended = false;
+    loop {
+        if !has_ended && run.started.elapsed() >= end {
+            has_ended = true;
+            end_window(run, ended);
+        }
+        // Visits that have begun are waited for, whenever the time is over.
+        if has_ended && visits.iter().all(|visit| visit.step == Step::Over) {
+            break;
+        }
+        match poll.poll(&mut events, Some(Duration::from_millis(50))) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                 return Err(format!("cannot poll: {error}"));
             }
@@ -58,29 +72,50 @@ pub(super) fn measure(run: &mut Run) -> Result<(), String> {
         }
         for event in &events {
             let index = event.token().0;
+            if visits[index].step == Step::Over {
+                continue;
+            }
             go_on(&mut visits[index], &plan, &mut buffer, &mut inflater)
-                .map_err(|error| format!("visit {ended}: {error}"))?;
+                .map_err(|error| format!("visit {}: {error}", visits[index].word.sender))?;
             if visits[index].step == Step::Over {
                 ended += 1;
-                last_ended = Instant::now();
-                visits[index] = begin(run, &poll, index, begun)?;
-                begun += 1;
+                run.hearing.note_visit(visits[index].heard);
+                if !has_ended {
+                    visits[index] = begin(run, &poll, index, begun)?;
+                    begun += 1;
+                }
             }
         }
         idle.wait(Duration::ZERO, |_, _| {})?;
-        if last_ended.elapsed() > plan.patience {
-            return Err(format!("no visit ends any more; the first client is at {:?}", visits[0].step));
-        }
+        idle.check_all_there().map_err(|problem| format!("of those who stay, {problem}"))?;
+        check_progress(&visits, plan.patience)?;
         run.progress.set("measuring", run.share());
     }
-    run.end_window(ended, ended);
+    Ok(())
+}
+
+/// Every visit moves on in time, whatever the others do.
+fn check_progress(visits: &[Visit], patience: Duration) -> Result<(), String> {
+    let now = Instant::now();
+    let is_late = |visit: &&Visit| visit.step != Step::Over && now - visit.begun > patience;
+    match visits.iter().find(is_late) {
+        None => Ok(()),
+        Some(Visit { word, step, .. }) => {
+            Err(format!("visit {} is at {step:?}, and nothing comes any more", word.sender))
+        }
+    }
+}
+
+fn end_window(run: &mut Run, ended: u64) {
+    // Who is silent has heard nothing.
+    let words = if run.plan.silent { 0 } else { ended };
+    run.end_window(words, words);
     let cpu = run.measurement.server.map_or(0.0, |server| server.cpu_seconds);
     run.measurement.handshakes = Some(Handshakes {
         count: ended,
         per_second: ended as f64 / run.measurement.seconds,
-        per_cpu_second: if cpu > 0.0 { ended as f64 / cpu } else { 0.0 },
+        per_cpu_second: ratio(ended as f64, cpu),
     });
-    Ok(())
 }
 
 fn begin(run: &Run, poll: &Poll, index: usize, number: u32) -> Result<Visit, String> {
@@ -98,6 +133,9 @@ fn begin(run: &Run, poll: &Poll, index: usize, number: u32) -> Result<Visit, Str
         receiver: Receiver::new(true),
         outbox,
         step: Step::AwaitsAnswer,
+        begun: Instant::now(),
+        word: Message { sender: number, number: 0, at: run.hearing.epoch.elapsed() },
+        heard: 0,
     })
 }
 
@@ -149,23 +187,50 @@ fn receive(
             say_goodbye(visit);
         } else {
             visit.step = Step::AwaitsEcho;
-            let message = Message { sender: 0, number: 0, at: Duration::ZERO };
-            push_frame(plan.opcode(), &mut visit.outbox, plan.size, |out| message.write(plan.size, out));
+            let word = visit.word;
+            push_frame(plan.opcode(), &mut visit.outbox, plan.size, |out| word.write(plan.size, out));
         }
     }
     let mut end = None;
-    let mut has_heard = false;
+    let (word, mut heard) = (visit.word, Ok(0));
     visit.receiver.feed(&bytes, inflater, |incoming| match incoming {
-        Incoming::Message { payload, .. } => has_heard |= Message::read(payload, plan.size).is_some(),
+        Incoming::Message { payload, is_text, .. } => match hear(word, payload, is_text, plan) {
+            Ok(is_own) => heard = heard.clone().map(|count| count + u32::from(is_own)),
+            Err(problem) => heard = Err(problem),
+        },
         Incoming::Close(code) => end = Some(End::Closed(code)),
-        Incoming::Ping(_) => {}
+        Incoming::Ping(_) | Incoming::Pong(_) => {}
     })?;
-    if has_heard && visit.step == Step::AwaitsEcho {
+    visit.heard += heard?;
+    if visit.heard > 1 {
+        return Err(format!("it heard its one word {} times", visit.heard));
+    }
+    if visit.heard == 1 && visit.step == Step::AwaitsEcho {
         say_goodbye(visit);
     }
     match end {
         Some(end) if visit.step != Step::AwaitsEnd => Err(format!("the server closed: {end:?}")),
         _ => Ok(()),
+    }
+}
+
+/// Whether a message is the visit's own, to the last byte. In a room or a topic there are those of other visits.
+fn hear(word: Message, payload: &[u8], is_text: bool, plan: &super::Plan) -> Result<bool, String> {
+    let is_same_kind = is_text == plan.text;
+    match Message::read(payload, plan.size) {
+        Some(message) if message.sender != word.sender => Ok(false),
+        // A chat room puts words before a text.
+        Some(_) if is_same_kind && !plan.text && payload.len() != plan.size => {
+            Err(format!("it said {} bytes, and heard {}", plan.size, payload.len()))
+        }
+        Some(_) if !is_same_kind => Err("its word came back with another opcode".to_owned()),
+        Some(_) if !word.is_intact(payload, plan.size) => {
+            Err("the bytes of its word were changed".to_owned())
+        }
+        Some(_) => Ok(true),
+        // A chat has lines of its own, all of them text.
+        None if is_text => Ok(false),
+        None => Err(format!("it heard {} bytes that nobody said", payload.len())),
     }
 }
 

@@ -5,13 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::Plan;
 use crate::client::{BINARY, Fleet, Target};
 use crate::progress::Progress;
 use crate::receiver::Incoming;
 
 /// Messages queued at a time: some 64 KiB with their headers.
 const MESSAGES: usize = 900;
-const SIZE: usize = 64;
+/// Of one of its messages; another where the load beside it has this size, or one could pass for the other.
+const SIZES: [usize; 2] = [64, 63];
 
 /// A thread of its own, so that the load beside it is not held up by it.
 pub(super) struct Firehose {
@@ -20,8 +22,11 @@ pub(super) struct Firehose {
 }
 
 impl Firehose {
-    pub(super) fn start(url: &str) -> Result<Firehose, String> {
-        let mut fleet = Fleet::connect(&Target::new(url)?, 1, false, |_| false, &Progress::new(true))?;
+    pub(super) fn start(url: &str, plan: &Plan) -> Result<Firehose, String> {
+        let target = Target::new(url)?;
+        let mut fleet = Fleet::connect(&target, 1, false, |_| false, plan.patience, &Progress::new(true))
+            .map_err(|error| format!("--firehose: {error}"))?;
+        let size = SIZES[usize::from(plan.size == SIZES[0])];
         fleet.listen(0..1)?;
         let is_over = Arc::new(AtomicBool::new(false));
         let is_seen_over = Arc::clone(&is_over);
@@ -30,7 +35,7 @@ impl Firehose {
             while !is_seen_over.load(Ordering::Relaxed) {
                 if !fleet.is_sending(0) {
                     for _ in 0..MESSAGES {
-                        fleet.queue(0, BINARY, SIZE, |out| out.resize(out.len() + SIZE, b'x'));
+                        fleet.queue(0, BINARY, size, |out| out.resize(out.len() + size, b'x'));
                     }
                     fleet.flush(0);
                 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Run;
+use crate::client::{Fleet, PING};
 
 pub(super) fn measure(run: &mut Run) -> Result<(), String> {
     // Memory is read when all are connected and greeted.
@@ -16,5 +17,20 @@ pub(super) fn measure(run: &mut Run) -> Result<(), String> {
         run.progress.set("waiting", run.share());
     }
     run.end_window(0, 0);
+    call_the_roll(run, &mut fleet)
+}
+
+/// A server that serves nobody any more is as quiet as one that has nothing to do. So at last each client sends
+/// a ping, which every server answers with the same bytes (RFC 6455 §5.5.3).
+fn call_the_roll(run: &mut Run, fleet: &mut Fleet) -> Result<(), String> {
+    for index in 0..fleet.len() {
+        let bytes = run.hearing.next_ping(index);
+        fleet.queue(index, PING, bytes.len(), |out| out.extend(bytes));
+        fleet.flush(index);
+    }
+    let owed = vec![1; fleet.len()];
+    run.await_rest(fleet, &owed, |_| {})?;
+    run.judge_end(fleet, &owed)?;
+    run.measurement.answered = Some(run.hearing.total);
     Ok(())
 }

@@ -3,67 +3,83 @@
 
 use std::time::{Duration, Instant};
 
+use hdrhistogram::Histogram;
+
 use super::firehose::Firehose;
-use super::{Hearing, Run, due_within, histogram, say};
+use super::{Run, due_within, histogram};
 use crate::measurement::Latency;
+use crate::message::Message;
 
 /// Messages of the first so many seconds are not measured.
 const WARM_UP: f64 = 1.0;
 
+/// When each message is due, and how late they were.
+struct Schedule {
+    epoch: Instant,
+    interval: Duration,
+    senders: u32,
+    lateness: Histogram<u64>,
+}
+
+impl Schedule {
+    fn due(&self, number: u32) -> Duration {
+        self.interval * number
+    }
+
+    fn note(&mut self, message: Message) {
+        let due = self.due(message.number * self.senders + message.sender);
+        let late = self.epoch.elapsed().saturating_sub(due);
+        self.lateness.saturating_record(u64::try_from(late.as_nanos()).unwrap_or(u64::MAX));
+    }
+}
+
 pub(super) fn measure(run: &mut Run) -> Result<(), String> {
     let mut fleet = run.connect(|_| true)?;
-    let plan = run.plan.clone();
-    let firehose = plan.firehose.as_deref().map(Firehose::start).transpose()?;
-    let interval = Duration::from_secs_f64(1.0 / plan.rate);
-    let (warm_up, total) = (due_within(WARM_UP, plan.rate), due_within(WARM_UP + plan.seconds, plan.rate));
-    let senders = u32::try_from(plan.senders.max(1)).unwrap_or(u32::MAX);
+    let firehose = run.plan.firehose.clone();
+    let firehose = firehose.map(|url| Firehose::start(&url, &run.plan)).transpose()?;
+    let warm_up = due_within(WARM_UP, run.plan.rate);
+    // Something has to be due in the measured time.
+    let total = due_within(WARM_UP + run.plan.seconds, run.plan.rate).max(warm_up + 1);
+    let senders = u32::try_from(run.plan.senders).unwrap_or(u32::MAX);
     let epoch = Instant::now();
-    let due = |number: u32| interval * number;
-    let mut hearing = Hearing::new(&plan, epoch);
-    let mut scheduled = histogram();
+    run.hearing.epoch = epoch;
+    let interval = Duration::from_secs_f64(1.0 / run.plan.rate);
+    let mut schedule = Schedule { epoch, interval, senders, lateness: histogram() };
     let mut sent = 0;
     let mut has_begun = false;
-    let mut last_heard = Instant::now();
-    while sent < total || hearing.total < u64::from(total) * fleet.len() as u64 {
-        if !has_begun && epoch.elapsed() >= due(warm_up) {
+    while sent < total {
+        if !has_begun && epoch.elapsed() >= schedule.due(warm_up) {
             has_begun = true;
-            hearing.latency.reset();
-            scheduled.reset();
+            run.hearing.latency.reset();
+            schedule.lateness.reset();
             run.begin_window();
+            // What is due from here on is measured, however late this is noticed.
+            run.started = epoch + schedule.due(warm_up);
         }
-        while sent < if has_begun { total } else { warm_up } && due(sent) <= epoch.elapsed() {
+        while sent < if has_begun { total } else { warm_up } && schedule.due(sent) <= epoch.elapsed() {
             let sender = (sent % senders) as usize;
-            say(&mut fleet, &plan, sender, sent / senders, epoch.elapsed());
+            run.say(&mut fleet, sender);
             fleet.flush(sender);
             sent += 1;
         }
-        let timeout =
-            if sent < total { due(sent).saturating_sub(epoch.elapsed()) } else { Duration::from_secs(1) };
-        let before = hearing.total;
+        let timeout = schedule.due(sent).saturating_sub(epoch.elapsed());
+        let hearing = &mut run.hearing;
         fleet.wait(timeout, |index, incoming| {
-            if let Some(Some(message)) = hearing.note(index, incoming) {
-                let number = message.number * senders + message.sender;
-                let late = epoch.elapsed().saturating_sub(due(number));
-                scheduled.saturating_record(u64::try_from(late.as_nanos()).unwrap_or(u64::MAX));
-            }
+            hearing.note(index, incoming).flatten().into_iter().for_each(|message| schedule.note(message));
         })?;
         fleet.check_all_there()?;
-        if hearing.total > before || sent < total {
-            last_heard = Instant::now();
-        } else if last_heard.elapsed() > plan.patience {
-            let missing = u64::from(total) * fleet.len() as u64 - hearing.total;
-            hearing.complain(format!("{missing} deliveries never came"));
-            break;
-        }
         run.progress.set("measuring", f64::from(sent) / f64::from(total));
     }
-    run.end_window(
-        u64::from(total - warm_up),
-        hearing.total.saturating_sub(u64::from(warm_up) * fleet.len() as u64),
-    );
-    run.measurement.firehose = firehose.map(Firehose::stop).transpose()?;
-    run.measurement.latency = Latency::of(&hearing.latency);
-    run.measurement.scheduled_latency = Latency::of(&scheduled);
-    run.measurement.problems = hearing.into_problems();
-    Ok(())
+    let owed = vec![u64::from(total); run.plan.clients];
+    run.await_rest(&mut fleet, &owed, |message| schedule.note(message))?;
+    let warmed_up = u64::from(warm_up) * fleet.len() as u64;
+    run.end_window(u64::from(total - warm_up), run.hearing.total.saturating_sub(warmed_up));
+    run.measurement.scheduled_latency = Latency::of(&schedule.lateness);
+    if let Some(firehose) = firehose {
+        run.measurement.firehose = Some(firehose.stop()?);
+        if run.measurement.firehose == Some(0) {
+            run.hearing.complain("the firehose got nothing back".to_owned());
+        }
+    }
+    run.judge_end(&mut fleet, &owed)
 }

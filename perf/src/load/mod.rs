@@ -3,6 +3,7 @@
 mod churn;
 mod closed;
 mod firehose;
+mod hearing;
 mod idle;
 mod latency;
 mod stalled;
@@ -12,16 +13,19 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use crate::client::{BINARY, Fleet, TEXT, Target};
-use crate::measurement::{Measurement, ServerCost};
-use crate::message::{Ledger, Message, SIZE_MIN};
+use crate::measurement::{Latency, Measurement, ServerCost};
+use crate::message::{Message, SIZE_MIN};
 use crate::process::Process;
 use crate::progress::Progress;
 use crate::receiver::Incoming;
+use hearing::Hearing;
 
 /// Latency is taken at every so many receivers: at all, the load would be busier than the server.
 const PROBE_EVERY: usize = 64;
-/// Problems told one by one; the rest are counted.
-const PROBLEMS_TOLD_MAX: usize = 20;
+/// Who is silent for so long has no more to say for now.
+const QUIET: Duration = Duration::from_millis(150);
+/// The longest time that can be asked for.
+const SECONDS_MAX: f64 = 3600.0;
 
 /// What is done to a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -94,7 +98,7 @@ pub(crate) struct Arguments {
     /// Beside it, one client that sends there as fast as it is read (latency).
     #[arg(long, value_name = "URL")]
     firehose: Option<String>,
-    /// A server from which nothing came for so many seconds has lost what is missing.
+    /// A server from which nothing came for so many seconds has lost what is missing; it has as long for a handshake.
     #[arg(long)]
     patience: Option<f64>,
     /// No progress bar.
@@ -163,12 +167,16 @@ impl Plan {
     /// The usual numbers, except where the command line says otherwise.
     pub(crate) fn new(scenario: Scenario, arguments: &Arguments) -> Plan {
         let usual = Plan::usual(scenario);
-        let everybody_sends = usual.senders == usual.clients;
         let clients = arguments.clients.unwrap_or(usual.clients);
+        let senders = match scenario {
+            Scenario::Churn if arguments.silent => 0,
+            Scenario::Echo | Scenario::Churn => clients,
+            _ => usual.senders,
+        };
         Plan {
             url: arguments.url.clone().unwrap_or(usual.url),
             clients,
-            senders: arguments.senders.unwrap_or(if everybody_sends { clients } else { usual.senders }),
+            senders: arguments.senders.unwrap_or(senders),
             in_flight: arguments.in_flight.unwrap_or(usual.in_flight),
             size: arguments.size.unwrap_or(usual.size),
             seconds: arguments.seconds.unwrap_or(usual.seconds),
@@ -180,16 +188,17 @@ impl Plan {
             idle: arguments.idle.unwrap_or(0),
             silent: arguments.silent,
             firehose: arguments.firehose.clone(),
+            // What is no time at all is refused below.
             patience: arguments
                 .patience
-                .map_or(usual.patience, |seconds| Duration::from_secs_f64(seconds.max(0.0))),
+                .map_or(usual.patience, |seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()),
             quiet: arguments.quiet,
         }
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self, scenario: Scenario) -> Result<(), String> {
         let open_files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
-        let wanted = (self.clients + self.idle) as u64 + 32;
+        let wanted = (self.clients as u64).saturating_add(self.idle as u64).saturating_add(32);
         if wanted > open_files {
             return Err(format!(
                 "{} clients want {wanted} open files, {open_files} are allowed: use fewer, or raise `ulimit -n`",
@@ -201,13 +210,35 @@ impl Plan {
                 "--clients and --in-flight are 1 at least, --senders no more than --clients".to_owned()
             );
         }
+        self.check_senders(scenario)?;
         if self.size < SIZE_MIN {
             return Err(format!("--size is {SIZE_MIN} at least: a message says who sent it, and when"));
         }
-        if !(self.seconds > 0.0 && self.seconds <= 3600.0 && self.rate > 0.0) {
-            return Err("--seconds is more than 0 and at most 3600, --rate more than 0".to_owned());
+        if !(self.seconds > 0.0 && self.seconds <= SECONDS_MAX) {
+            return Err("--seconds is more than 0 and at most 3600".to_owned());
+        }
+        if !(0.001..=1e6).contains(&self.rate) {
+            return Err("--rate is from 0.001 to 1000000 messages a second".to_owned());
+        }
+        if self.patience.is_zero() || self.patience.as_secs_f64() > SECONDS_MAX {
+            return Err("--patience is more than 0 and at most 3600 seconds".to_owned());
         }
         Ok(())
+    }
+
+    /// A report says how many clients sent. It must not say what nobody did.
+    fn check_senders(&self, scenario: Scenario) -> Result<(), String> {
+        let (is_right, wanted) = match scenario {
+            Scenario::Idle => (self.senders == 0, "nobody sends: leave --senders out"),
+            Scenario::Stalled if self.clients < stalled::STALLED_EVERY => {
+                (false, "one client of ten never reads: --clients is 10 at least")
+            }
+            Scenario::Stalled => (self.senders == 1, "one client sends: leave --senders out"),
+            Scenario::Churn if self.silent => (self.senders == 0, "with --silent nobody sends"),
+            Scenario::Churn => (self.senders == self.clients, "everybody sends: leave --senders out"),
+            _ => (self.senders > 0, "somebody has to send: --senders is 1 at least"),
+        };
+        if is_right { Ok(()) } else { Err(format!("{}: {wanted}", scenario.name())) }
     }
 
     fn opcode(&self) -> u8 {
@@ -218,20 +249,20 @@ impl Plan {
 /// Does a scenario.
 ///
 /// # Errors
-/// If the server cannot be reached, throws a client out, or stops to answer. What it does wrong otherwise is
-/// among the measurement's problems.
+/// If the plan cannot be done, or the clients cannot connect. What the server does wrong after that is among
+/// the measurement's problems.
 pub(crate) fn run(scenario: Scenario, plan: &Plan) -> Result<Measurement, String> {
-    plan.check()?;
+    plan.check(scenario)?;
     let mut run = Run::new(scenario, plan)?;
-    match scenario {
-        Scenario::Fanout | Scenario::Wide => closed::fanout(&mut run)?,
-        Scenario::Echo => closed::echo(&mut run)?,
-        Scenario::Latency => latency::measure(&mut run)?,
-        Scenario::Idle => idle::measure(&mut run)?,
-        Scenario::Stalled => stalled::measure(&mut run)?,
-        Scenario::Churn => churn::measure(&mut run)?,
-    }
-    Ok(run.measurement)
+    let outcome = match scenario {
+        Scenario::Fanout | Scenario::Wide => closed::fanout(&mut run),
+        Scenario::Echo => closed::echo(&mut run),
+        Scenario::Latency => latency::measure(&mut run),
+        Scenario::Idle => idle::measure(&mut run),
+        Scenario::Stalled => stalled::measure(&mut run),
+        Scenario::Churn => churn::measure(&mut run),
+    };
+    run.conclude(scenario, outcome)
 }
 
 /// What all scenarios need.
@@ -241,6 +272,9 @@ struct Run {
     process: Option<Process>,
     progress: Progress,
     measurement: Measurement,
+    hearing: Hearing,
+    /// Until then a failure is not the server's behaviour under load: there was none.
+    is_connected: bool,
     started: Instant,
     cpu_before: Duration,
 }
@@ -255,7 +289,6 @@ impl Run {
             senders: plan.senders,
             in_flight: plan.in_flight,
             size: plan.size,
-            verified: plan.verify,
             server: process.map(|process| ServerCost {
                 memory_before_bytes: process.private_bytes(),
                 ..ServerCost::default()
@@ -268,25 +301,43 @@ impl Run {
             process,
             progress: Progress::new(plan.quiet),
             measurement,
+            hearing: Hearing::new(scenario, plan),
+            is_connected: false,
             started: Instant::now(),
             cpu_before: Duration::ZERO,
         })
     }
 
+    /// What was measured, and what was wrong. A run that could not go on has a problem, and the figures that
+    /// there are.
+    fn conclude(mut self, scenario: Scenario, outcome: Result<(), String>) -> Result<Measurement, String> {
+        match outcome {
+            Err(problem) if !self.is_connected => return Err(problem),
+            Err(problem) => self.hearing.complain(problem),
+            Ok(()) => {}
+        }
+        let Run { plan, hearing, mut measurement, .. } = self;
+        (measurement.problems, measurement.verified) = judge(scenario, &plan, hearing, &measurement);
+        Ok(measurement)
+    }
+
     /// Connects the clients, and lets those listen whom `listens` names.
     fn connect(&mut self, listens: impl Fn(usize) -> bool) -> Result<Fleet, String> {
-        let Plan { clients, compression, verify, .. } = self.plan;
+        let Plan { clients, compression, verify, patience, .. } = self.plan;
         let keeps = |index: usize| verify || index.is_multiple_of(PROBE_EVERY);
-        let mut fleet = Fleet::connect(&self.target, clients, compression, keeps, &self.progress)?;
+        let mut fleet = Fleet::connect(&self.target, clients, compression, keeps, patience, &self.progress)?;
         fleet.listen((0..clients).filter(|&index| listens(index)))?;
+        self.is_connected = true;
         // A chat greets, and tells of those who came.
-        settle(&mut fleet, self.plan.patience)?;
+        settle(&mut fleet, patience, |_, _| {})?;
+        fleet.check_all_there()?;
         if let (Some(process), Some(server)) = (self.process, &mut self.measurement.server) {
             server.memory_idle_bytes = process.private_bytes();
             server.memory_peak_idle_bytes = process.peak_bytes();
             let more = server.memory_idle_bytes as f64 - server.memory_before_bytes as f64;
             server.memory_per_client_bytes = more / clients as f64;
         }
+        self.hearing.epoch = Instant::now();
         Ok(fleet)
     }
 
@@ -302,12 +353,54 @@ impl Run {
         self.measurement.messages = messages;
         self.measurement.deliveries = deliveries;
         self.measurement.deliveries_per_second = deliveries as f64 / seconds;
+        self.measurement.latency = Latency::of(&self.hearing.latency);
         if let (Some(process), Some(server)) = (self.process, &mut self.measurement.server) {
             server.cpu_seconds = process.cpu().saturating_sub(self.cpu_before).as_secs_f64();
-            server.deliveries_per_cpu_second = deliveries as f64 / server.cpu_seconds.max(1e-9);
+            server.deliveries_per_cpu_second = ratio(deliveries as f64, server.cpu_seconds);
             server.memory_after_bytes = process.private_bytes();
             server.memory_peak_bytes = process.peak_bytes();
         }
+    }
+
+    /// The next message of a client, on its way.
+    fn say(&mut self, fleet: &mut Fleet, sender: usize) {
+        let message = self.hearing.next(sender);
+        let size = self.plan.size;
+        fleet.queue(sender, self.plan.opcode(), size, |out| message.write(size, out));
+    }
+
+    /// Waits for what everybody is still owed, as long as any of it comes.
+    fn await_rest(
+        &mut self,
+        fleet: &mut Fleet,
+        owed: &[u64],
+        mut each: impl FnMut(Message),
+    ) -> Result<(), String> {
+        let hearing = &mut self.hearing;
+        let mut last_heard = Instant::now();
+        while hearing.missing(owed, |index| fleet.end(index).is_none()) > 0
+            && last_heard.elapsed() < self.plan.patience
+        {
+            let before = hearing.total;
+            let left = self.plan.patience.saturating_sub(last_heard.elapsed());
+            fleet.wait(left.min(Duration::from_millis(500)), |index, incoming| {
+                hearing.note(index, incoming).flatten().into_iter().for_each(&mut each);
+            })?;
+            if hearing.total > before {
+                last_heard = Instant::now();
+            }
+        }
+        Ok(())
+    }
+
+    /// Everybody is there, has heard what it is owed, and hears no more.
+    fn judge_end(&mut self, fleet: &mut Fleet, owed: &[u64]) -> Result<(), String> {
+        let hearing = &mut self.hearing;
+        settle(fleet, self.plan.patience, |index, incoming| {
+            hearing.note(index, incoming);
+        })?;
+        hearing.judge(owed);
+        fleet.check_all_there()
     }
 
     fn share(&self) -> f64 {
@@ -315,91 +408,53 @@ impl Run {
     }
 }
 
+/// What was wrong in a run, and whether all was checked and right.
+fn judge(
+    scenario: Scenario,
+    plan: &Plan,
+    mut hearing: Hearing,
+    measurement: &Measurement,
+) -> (Vec<String>, bool) {
+    let (done, what) = match scenario {
+        Scenario::Idle => (measurement.answered.unwrap_or(0), "no client was answered"),
+        Scenario::Churn => {
+            (measurement.handshakes.map_or(0, |visits| visits.count), "no visit came to its end")
+        }
+        _ => (measurement.deliveries, "nothing was delivered in the measured time"),
+    };
+    if done == 0 && !hearing.has_problems() {
+        hearing.complain(format!("{what}: there is nothing to measure"));
+    }
+    let is_asleep = measurement.server.is_some_and(|server| server.cpu_seconds <= 0.0);
+    if is_asleep && scenario != Scenario::Idle && !hearing.has_problems() {
+        hearing.complain("the server's process used no CPU time at all: is it the one of --pid?".to_owned());
+    }
+    let is_verified = plan.verify && hearing.is_verified();
+    (hearing.take_problems(), is_verified)
+}
+
 /// Reads until nothing comes for a while.
-fn settle(fleet: &mut Fleet, patience: Duration) -> Result<(), String> {
-    const QUIET: Duration = Duration::from_millis(150);
+fn settle(
+    fleet: &mut Fleet,
+    patience: Duration,
+    mut each: impl FnMut(usize, &Incoming<'_>),
+) -> Result<(), String> {
     let deadline = Instant::now() + patience;
     loop {
         let mut is_quiet = true;
-        fleet.wait(QUIET, |_, _| is_quiet = false)?;
+        fleet.wait(QUIET, |index, incoming| {
+            is_quiet = false;
+            each(index, incoming);
+        })?;
         if is_quiet || Instant::now() > deadline {
-            return fleet.check_all_there();
+            return Ok(());
         }
     }
 }
 
-/// What the receivers have heard.
-struct Hearing {
-    size: usize,
-    verify: bool,
-    /// Compressed messages are shorter than what was said.
-    counts_all: bool,
-    /// Since when the times in messages count.
-    epoch: Instant,
-    received: Vec<u64>,
-    total: u64,
-    ledgers: Vec<Ledger>,
-    latency: Histogram<u64>,
-    problems: Vec<String>,
-    problem_count: usize,
-}
-
-impl Hearing {
-    fn new(plan: &Plan, epoch: Instant) -> Hearing {
-        Hearing {
-            size: plan.size,
-            verify: plan.verify,
-            counts_all: plan.compression,
-            epoch,
-            received: vec![0; plan.clients],
-            total: 0,
-            ledgers: vec![Ledger::default(); if plan.verify { plan.clients } else { 0 }],
-            latency: histogram(),
-            problems: Vec::new(),
-            problem_count: 0,
-        }
-    }
-
-    /// Notes what came. `None`: it was no message of the load. Else the message, where it was looked at.
-    fn note(&mut self, index: usize, incoming: &Incoming<'_>) -> Option<Option<Message>> {
-        let Incoming::Message { length, payload, .. } = incoming else { return None };
-        // A chat's own lines are short; compressed ones are counted, whatever they are.
-        let is_looked_at = *length > 0 && payload.len() == *length;
-        let message = if is_looked_at {
-            Some(Message::read(payload, self.size)?)
-        } else if *length < self.size && !self.counts_all {
-            return None;
-        } else {
-            None
-        };
-        self.received[index] += 1;
-        self.total += 1;
-        if let Some(message) = message {
-            let nanoseconds = self.epoch.elapsed().saturating_sub(message.at).as_nanos();
-            self.latency.saturating_record(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
-            if self.verify
-                && let Err(problem) = self.ledgers[index].check(message, payload, self.size)
-            {
-                self.complain(format!("receiver {index}: {problem}"));
-            }
-        }
-        Some(message)
-    }
-
-    fn complain(&mut self, problem: String) {
-        self.problem_count += 1;
-        if self.problems.len() < PROBLEMS_TOLD_MAX {
-            self.problems.push(problem);
-        }
-    }
-
-    /// What was wrong, at most so many lines.
-    fn into_problems(mut self) -> Vec<String> {
-        if self.problem_count > self.problems.len() {
-            self.problems.push(format!("and {} more", self.problem_count - self.problems.len()));
-        }
-        self.problems
-    }
+/// A figure for each unit of a cost; none, which is zero, where nothing was spent.
+fn ratio(figure: f64, cost: f64) -> f64 {
+    if cost > 0.0 { figure / cost } else { 0.0 }
 }
 
 /// How many messages a schedule has in so many seconds.
@@ -410,11 +465,4 @@ fn due_within(seconds: f64, rate: f64) -> u32 {
 
 fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 600_000_000_000, 3).expect("bounds that are right")
-}
-
-/// Queues the next message of a sender.
-fn say(fleet: &mut Fleet, plan: &Plan, sender: usize, number: u32, at: Duration) {
-    let sender_number = u32::try_from(sender).unwrap_or(u32::MAX);
-    let message = Message { sender: sender_number, number, at };
-    fleet.queue(sender, plan.opcode(), plan.size, |out| message.write(plan.size, out));
 }

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Hearing, Plan, Run, due_within, say};
+use super::{Plan, Run, due_within};
 use crate::client::{End, Fleet};
-use crate::measurement::{Latency, Stalled};
+use crate::measurement::Stalled;
 
 /// One client of so many never reads: the last of each ten.
-const STALLED_EVERY: usize = 10;
-/// How long the others may take to catch up after the last message.
+pub(super) const STALLED_EVERY: usize = 10;
+/// How long a server may hold the sender back beyond the schedule.
 const CATCH_UP: Duration = Duration::from_secs(5);
 
 fn is_stalled(index: usize) -> bool {
@@ -18,39 +18,42 @@ fn is_stalled(index: usize) -> bool {
 pub(super) fn measure(run: &mut Run) -> Result<(), String> {
     let mut fleet = run.connect(|index| !is_stalled(index))?;
     let plan = run.plan.clone();
-    let readers = (0..plan.clients).filter(|&index| !is_stalled(index)).count();
+    let readers = (0..plan.clients).filter(|&index| !is_stalled(index)).count() as u64;
     let interval = Duration::from_secs_f64(1.0 / plan.rate);
     let total = due_within(plan.seconds, plan.rate);
-    let owed = u64::from(total) * readers as u64;
     let epoch = Instant::now();
-    let mut hearing = Hearing::new(&plan, epoch);
-    let mut sent = 0;
+    run.hearing.epoch = epoch;
     run.begin_window();
     let end = Duration::from_secs_f64(plan.seconds) + CATCH_UP;
-    while hearing.total < owed && epoch.elapsed() < end {
+    let mut sent = 0;
+    while sent < total && epoch.elapsed() < end {
         // A server that cannot keep up holds the sender back; then it says less.
         while sent < total && interval * sent <= epoch.elapsed() && !fleet.is_sending(0) {
-            say(&mut fleet, &plan, 0, sent, epoch.elapsed());
+            run.say(&mut fleet, 0);
             fleet.flush(0);
             sent += 1;
         }
-        let next = if sent < total { interval * sent } else { end };
-        let timeout = next.saturating_sub(epoch.elapsed()).min(Duration::from_millis(100));
+        let timeout = (interval * sent).saturating_sub(epoch.elapsed()).min(Duration::from_millis(100));
+        let hearing = &mut run.hearing;
         fleet.wait(timeout.max(Duration::from_millis(1)), |index, incoming| {
             hearing.note(index, incoming);
         })?;
+        fleet
+            .check_all_there()
+            .map_err(|problem| format!("a client that reads was thrown out: {problem}"))?;
         run.progress.set("measuring", epoch.elapsed().div_duration_f64(end));
     }
-    run.end_window(u64::from(sent), hearing.total);
-    if let Err(problem) = fleet.check_all_there() {
-        hearing.complain(format!("a client that reads was thrown out: {problem}"));
-    }
-    run.measurement.latency = Latency::of(&hearing.latency);
-    let mut stalled = Stalled { owed, delivered: hearing.total, ..Stalled::default() };
-    wake_up(&mut fleet, &plan, &mut stalled)?;
+    // What was said is owed to those who read.
+    let owed: Vec<u64> =
+        (0..plan.clients).map(|index| if is_stalled(index) { 0 } else { u64::from(sent) }).collect();
+    run.await_rest(&mut fleet, &owed, |_| {})?;
+    run.end_window(u64::from(sent), run.hearing.total);
+    let mut stalled =
+        Stalled { owed: u64::from(total) * readers, delivered: run.hearing.total, ..Stalled::default() };
+    let end = run.judge_end(&mut fleet, &owed);
+    let woken = wake_up(&mut fleet, &plan, &mut stalled);
     run.measurement.stalled = Some(stalled);
-    run.measurement.problems = hearing.into_problems();
-    Ok(())
+    end.map_err(|problem| format!("a client that reads was thrown out: {problem}")).and(woken)
 }
 
 /// Those who never read do so at last, and find out how their connections ended.

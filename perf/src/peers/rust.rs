@@ -164,9 +164,9 @@ async fn fastwebsockets_client(
     let writer = BufWriter::with_capacity(WRITE_BUFFER_BYTES, writer);
     let (reader, mut writer) = after_handshake_split(reader, writer, Role::Server);
     let mut reader = FragmentCollectorRead::new(reader);
-    // Only pongs and close frames come here, which the load does not wait for.
-    let answer = async |_frame: Frame<'_>| Ok::<(), WebSocketError>(());
     if is_echo {
+        // Only pongs and close frames come here, which the load does not wait for on this path.
+        let answer = async |_frame: Frame<'_>| Ok::<(), WebSocketError>(());
         loop {
             let frame = reader.read_frame(&mut |frame| answer(frame)).await?;
             match frame.opcode {
@@ -180,8 +180,14 @@ async fn fastwebsockets_client(
         }
     }
     let (sender, queue) = unbounded_channel();
-    let id = members.borrow_mut().insert(sender);
+    let id = members.borrow_mut().insert(sender.clone());
     tokio::task::spawn_local(write_frames(queue, writer));
+    let answer = async |frame: Frame<'_>| {
+        let payload = Bytes::copy_from_slice(&frame.payload);
+        // Whoever is leaving needs no answer.
+        let _ = sender.send(SharedFrame { opcode: frame.opcode, payload });
+        Ok::<(), WebSocketError>(())
+    };
     while let Ok(frame) = reader.read_frame(&mut |frame| answer(frame)).await {
         match frame.opcode {
             OpCode::Text | OpCode::Binary => {
