@@ -1,7 +1,6 @@
 //! Saying and hearing: one order everywhere, what Enter does, bursts, a reader who looks at older lines.
 
 use std::path::Path;
-use std::time::Duration;
 
 use crate::support::browser::{Browser, Key};
 use crate::support::client::{Client, without_time};
@@ -292,8 +291,5 @@ fn binary_messages_and_lines_of_several_kinds_are_told_apart() {
     assert_eq!(page.evaluate("document.querySelectorAll('.mine').length"), 0);
     assert_eq!(words(&page, "room"), "lobby");
     assert_eq!(lines(&page).len(), 3);
-    page.wait_for(
-        "document.querySelector('.say .text').innerText.split('\\n').length === 3",
-        Duration::from_secs(1),
-    );
+    page.wait_for("document.querySelector('.say .text').innerText.split('\\n').length === 3", SOON);
 }

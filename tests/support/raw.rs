@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use super::http::{Request, Response, SAMPLE_ACCEPT};
 use super::server::Wsloop;
 
-/// How long anything that must come is waited for.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+/// How long anything that must come is waited for, on a machine that is busy with something else too.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// First bytes of frames: FIN and opcode.
 pub const TEXT: u8 = 0x81;
