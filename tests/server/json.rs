@@ -239,7 +239,7 @@ fn a_gap_says_exactly_which_messages_did_not_come() {
 /// Over `--rate`, one is held back first; who goes on is told why, and then closed.
 #[test]
 fn who_says_too_much_for_too_long_is_told_and_closed() {
-    let server = Wsloop::start(&["--rate", "100:10"]);
+    let server = Wsloop::start(&["--rate", "100:10", "--ping-interval", "0"]);
     let mut client = RawClient::connect(&server);
     let request = Request::upgrade(&server, "/tea?name=alice").add("Sec-WebSocket-Protocol", "wsloop.json");
     client.send(&request.bytes());

@@ -44,7 +44,7 @@ fn who_speaks_too_fast_is_held_back_and_loses_nothing() {
 
 #[test]
 fn who_never_stops_is_closed() {
-    let server = Wsloop::start(&["--rate", "10:10"]);
+    let server = Wsloop::start(&["--rate", "10:10", "--ping-interval", "0"]);
     let mut listener = Client::connect(&server, "/broadcast/t");
     let mut flood = RawClient::upgrade(&server, "/broadcast/t?self=0");
     let some = frame(TEXT, b"again and again").repeat(50);

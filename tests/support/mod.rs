@@ -7,7 +7,9 @@
 
 pub mod browser;
 pub mod client;
+pub mod cost;
 pub mod http;
 pub mod json;
 pub mod raw;
 pub mod server;
+pub mod witness;

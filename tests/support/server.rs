@@ -131,6 +131,15 @@ impl Wsloop {
         }
     }
 
+    /// Whether the process is there still.
+    pub fn is_running(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+        // Its state stands behind the name; one that has ended waits to be collected.
+        stat.rsplit(')')
+            .next()
+            .is_some_and(|rest| !rest.trim_start().starts_with(['Z', 'X']) && !rest.is_empty())
+    }
+
     /// A number of kibibytes from the process's status, such as `VmRSS` or `VmHWM`.
     pub fn memory_kib(&self, field: &str) -> u64 {
         let path = format!("/proc/{}/status", self.pid());
