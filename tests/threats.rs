@@ -18,6 +18,7 @@
 //! | fragments without end (CVE-2026-48779) | `frames::floods_of_fragments`, `times::the_times_without_an_option` |
 //! | pings of a peer that does not read (RUSTSEC-2024-0003) | `frames::a_reader_that_stops_has_one_pong_waiting` |
 //! | small messages that inflate to large ones | `frames::a_bomb_takes_no_memory` |
+//! | small requests with large answers, messages that inflate to the limit | `work`, `amplification` |
 //! | frames next to compressed ones; offers (CVE-2026-2229) | `compression::two_compressed_frames_in_one_read_at_every_split`, `deflate::tests::offers` |
 //! | close codes, and data behind a close | `closing::the_table_of_codes`, `close::tests::close_codes_from_0_to_5000` |
 //! | scripts in messages and names | `hostile::hostile_messages_are_shown_as_text`, `hostile::hostile_names_are_shown_as_text` |
@@ -30,6 +31,8 @@ mod frames;
 #[path = "threats/handshake.rs"]
 mod handshake;
 mod support;
+#[path = "threats/work.rs"]
+mod work;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -49,6 +52,11 @@ const MEMORY_SLACK_KIB: u64 = 256;
 /// So many attacks in a row, each with more memory left than the one before, are a leak.
 const ATTACKS_MAX: usize = 5;
 
+fn alone() -> MutexGuard<'static, ()> {
+    rlimit::increase_nofile_limit(u64::MAX).expect("the soft limit may be raised to the hard one");
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A server, and two who talk on it all the while.
 struct Scenario {
     server: Wsloop,
@@ -62,8 +70,7 @@ struct Scenario {
 
 impl Scenario {
     fn start(options: &[&str]) -> Scenario {
-        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        rlimit::increase_nofile_limit(u64::MAX).expect("the soft limit may be raised to the hard one");
+        let alone = alone();
         let server = Wsloop::start(options);
         let is_over = Arc::new(AtomicBool::new(false));
         let heard = [Arc::default(), Arc::default()];

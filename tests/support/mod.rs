@@ -5,6 +5,7 @@
 // `pub` marks what a test may use; a test binary exports nothing, so all of it is unreachable.
 #![allow(unreachable_pub)]
 
+pub mod attacker;
 pub mod browser;
 pub mod client;
 pub mod cost;
