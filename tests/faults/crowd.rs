@@ -179,7 +179,7 @@ impl Member {
 }
 
 /// First byte, and where the payload of the first frame starts and ends.
-fn next_frame(bytes: &[u8]) -> Option<(u8, usize, usize)> {
+pub(crate) fn next_frame(bytes: &[u8]) -> Option<(u8, usize, usize)> {
     let (start, length) = match *bytes.get(1)? {
         126 => (4, usize::from(u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?))),
         127 => (10, usize::try_from(u64::from_be_bytes(*bytes.get(2..)?.first_chunk()?)).ok()?),
