@@ -131,7 +131,7 @@ impl Wsloop {
         }
     }
 
-    /// Whether the process is there still.
+    /// Whether the process is there still; one that is about to abort is for a moment.
     pub fn is_running(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
         // Its state stands behind the name; one that has ended waits to be collected.
