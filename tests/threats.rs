@@ -34,14 +34,13 @@ mod support;
 #[path = "threats/work.rs"]
 mod work;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use support::client::{Client, without_time};
+use support::cost::{MEMORY_KIB_MAX, Meter};
 use support::raw::PATIENCE;
 use support::server::{Wsloop, wait_until};
+use support::witness::Watch;
 
 /// One attack at a time: each takes a good part of the machine, and of the open files.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -57,14 +56,11 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A server, and two who talk on it all the while.
+/// A server, and those who talk on it all the while.
 struct Scenario {
     server: Wsloop,
+    watch: Watch,
     files_before: usize,
-    is_over: Arc<AtomicBool>,
-    /// What each witness has said and heard so far.
-    heard: [Arc<AtomicU64>; 2],
-    witnesses: Vec<JoinHandle<()>>,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -72,20 +68,11 @@ impl Scenario {
     fn start(options: &[&str]) -> Scenario {
         let alone = alone();
         let server = Wsloop::start(options);
-        let is_over = Arc::new(AtomicBool::new(false));
-        let heard = [Arc::default(), Arc::default()];
-        let paths = [("/broadcast/witness", false), ("/witness?name=witness", true)];
-        let witness = |((path, is_room), heard): ((&str, bool), &Arc<AtomicU64>)| {
-            let clients = [Client::connect(&server, path), Client::connect(&server, path)];
-            let (is_over, heard) = (Arc::clone(&is_over), Arc::clone(heard));
-            thread::spawn(move || talk(clients, is_room, &is_over, &heard))
-        };
-        let witnesses = paths.into_iter().zip(&heard).map(witness).collect();
-        wait_until("both witnesses talk", PATIENCE, || {
-            heard.iter().all(|heard| heard.load(Ordering::Relaxed) > 0)
-        });
+        let watch = Watch::start(&server);
+        let idle = watch.observe(Duration::from_millis(100));
+        assert!(idle.subject.messages > 2, "the witnesses talk: {idle:?}");
         let files_before = server.open_files();
-        Scenario { server, files_before, is_over, heard, witnesses, _alone: alone }
+        Scenario { server, watch, files_before, _alone: alone }
     }
 
     /// Attacks until an attack leaves no more memory behind than the one before: twice, most times. An
@@ -101,39 +88,25 @@ impl Scenario {
             }
             assert!(memory.len() < ATTACKS_MAX, "{memory:?} KiB, growing with each attack");
         }
-        self.is_over.store(true, Ordering::Relaxed);
-        for witness in self.witnesses {
-            witness.join().expect("the witness missed nothing");
-        }
+        self.watch.finish();
     }
 
     /// Returns the memory that the server still has, in KiB.
     fn attack_once(&self, attack: &mut impl FnMut(&Wsloop)) -> u64 {
-        let heard_before = self.heard.each_ref().map(|heard| heard.load(Ordering::Relaxed));
+        let meter = Meter::start(&self.server);
+        self.watch.take();
         attack(&self.server);
-        for (witness, before) in self.heard.iter().zip(heard_before) {
-            wait_until("the witnesses go on", PATIENCE, || witness.load(Ordering::Relaxed) > before + 20);
-        }
+        let watched = self.watch.take();
+        let cost = meter.read(&self.server);
+        let problems = [watched.under_a_flood(&cost), cost.problems(MEMORY_KIB_MAX)].concat();
+        assert!(problems.is_empty(), "{}", problems.join("; "));
+        let said_before = self.watch.said_so_far();
+        wait_until("the witnesses go on", PATIENCE, || {
+            self.watch.said_so_far().iter().zip(said_before).all(|(said, before)| *said > before + 20)
+        });
         wait_until("its descriptors are free again", PATIENCE, || {
             self.server.open_files() <= self.files_before
         });
         self.server.memory_kib("VmRSS")
-    }
-}
-
-/// Says one number after the other and hears each at both ends, once and in order.
-fn talk([mut speaker, mut listener]: [Client; 2], is_room: bool, is_over: &AtomicBool, count: &AtomicU64) {
-    for number in 0_u64.. {
-        if is_over.load(Ordering::Relaxed) {
-            return;
-        }
-        speaker.send_text(&number.to_string());
-        for client in [&mut listener, &mut speaker] {
-            let heard = if is_room { client.read_said() } else { client.read_text() };
-            let text = if is_room { without_time(&heard) } else { &heard };
-            assert_eq!(text.strip_prefix("witness say: ").unwrap_or(text), number.to_string());
-        }
-        count.store(number, Ordering::Relaxed);
-        thread::sleep(Duration::from_millis(2));
     }
 }

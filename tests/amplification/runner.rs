@@ -77,7 +77,7 @@ impl Runner {
         let sent = attack(server, case, epoch);
         let watched = self.watch.take();
         let cost = meter.read(server);
-        let mut problems = [watched.under_a_flood(), cost.problems(MEMORY_KIB_MAX)].concat();
+        let mut problems = [watched.under_a_flood(&cost), cost.problems(MEMORY_KIB_MAX)].concat();
         let ratio = cost.made as f64 / sent as f64;
         // Beside it the witnesses hear something, and the report is made.
         let own = 30_000.0 / sent as f64;

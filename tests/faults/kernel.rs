@@ -112,7 +112,7 @@ pub(crate) fn at_once() -> Figures {
     firehose.expect_quiet("all is read");
     drop(firehose);
     // Small messages that nobody hears cost so little that nobody else notices.
-    let problems = busy.beside_slow_ones(&quiet);
+    let problems = busy.beside_slow_ones(&quiet, &stage.cost());
     assert!(problems.is_empty(), "{problems:?}, without a flood {quiet:?}");
     let figures = vec![
         ("4,096 accepted after", format!("{} ms", took.as_millis())),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::cost::{self, MEMORY_KIB_MAX, Meter};
+use crate::support::cost::{self, Cost, MEMORY_KIB_MAX, Meter};
 use crate::support::http::get;
 use crate::support::raw::PATIENCE;
 use crate::support::server::{Wsloop, wait_until};
@@ -122,12 +122,17 @@ impl Stage {
         figures
     }
 
+    /// What the scenario has cost so far.
+    pub(crate) fn cost(&self) -> Cost {
+        self.meter.read(&self.server)
+    }
+
     /// What the attack cost the others.
     fn hold_to(&self, gate: Gate, during: &Watched) {
-        let cost = self.meter.read(&self.server);
+        let cost = self.cost();
         let mut problems = match gate {
-            Gate::Slow => during.beside_slow_ones(&self.idle),
-            Gate::Flood => during.under_a_flood(),
+            Gate::Slow => during.beside_slow_ones(&self.idle, &cost),
+            Gate::Flood => during.under_a_flood(&cost),
             Gate::Own => return,
         };
         problems.extend(cost.problems(MEMORY_KIB_MAX));

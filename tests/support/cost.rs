@@ -64,6 +64,12 @@ impl Meter {
 }
 
 impl Cost {
+    /// How many times longer things took than they would have taken, had there always been a processor when it had
+    /// something to do: what others on a busy machine do to it is no fault of the server's.
+    pub fn stretch(&self) -> f64 {
+        1.0 + self.waited.as_secs_f64() / self.cpu.max(Duration::from_millis(1)).as_secs_f64()
+    }
+
     /// What is wrong with it, if the server may have so much memory.
     pub fn problems(&self, memory_kib_max: u64) -> Vec<String> {
         let mut problems = Vec::new();
@@ -71,12 +77,11 @@ impl Cost {
             let [found, most] = [self.peak_kib, memory_kib_max].map(|kib| kib / 1024);
             problems.push(format!("{found} MiB of memory at the peak, at most {most}"));
         }
-        // A turn goes on while others have the processor, which is no fault of the server's.
-        let turn_max = TURN_MAX + self.waited;
-        if self.turn_max > turn_max {
+        if self.turn_max > TURN_MAX.mul_f64(self.stretch()) {
             problems.push(format!(
-                "a turn of {:.0?}, at most {TURN_MAX:?} (and {:.0?} without a processor)",
-                self.turn_max, self.waited
+                "a turn of {:.0?}, at most {TURN_MAX:?} (times {:.1}, since it waited for a processor)",
+                self.turn_max,
+                self.stretch()
             ));
         }
         problems

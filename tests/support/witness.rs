@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use super::client::without_time;
+use super::cost::Cost;
 use super::raw::{PING, PONG, RawClient, TEXT, frame};
 use super::server::Wsloop;
 
@@ -89,6 +90,11 @@ impl Watch {
         self.take()
     }
 
+    /// Messages of each pair of the subject's so far.
+    pub fn said_so_far(&self) -> [u64; 2] {
+        self.subject.said_so_far()
+    }
+
     /// Ends them; anything but each message once and in order is a panic.
     pub fn finish(self) -> Testimony {
         self.control.finish();
@@ -104,8 +110,9 @@ impl Watch {
 }
 
 impl Watched {
-    /// What is wrong with latencies under a flood: the median and the maximum have limits.
-    pub fn under_a_flood(&self) -> Vec<String> {
+    /// What is wrong with latencies under a flood: the median and the maximum have limits, for a server that had a
+    /// processor when it needed one.
+    pub fn under_a_flood(&self, cost: &Cost) -> Vec<String> {
         let Watched { subject, control } = self;
         [
             ("median", subject.p50, FLOOD_MEDIAN_MAX, control.p50),
@@ -113,17 +120,22 @@ impl Watched {
         ]
         .into_iter()
         .filter_map(|(name, found, most, control)| {
-            too_slow(name, found, most.max(CONTROL_RATIO * control), control)
+            too_slow(name, found, stretched(most, cost).max(CONTROL_RATIO * control), control)
         })
         .collect()
     }
 
     /// What is wrong with latencies beside slow or silent clients: they are as without them.
-    pub fn beside_slow_ones(&self, idle: &Watched) -> Vec<String> {
+    pub fn beside_slow_ones(&self, idle: &Watched, cost: &Cost) -> Vec<String> {
         let before = (CONTROL_RATIO * idle.subject.p99).max(NOISE);
-        let most = before.max(CONTROL_RATIO * self.control.p99);
+        let most = stretched(before, cost).max(CONTROL_RATIO * self.control.p99);
         too_slow("p99", self.subject.p99, most, self.control.p99).into_iter().collect()
     }
+}
+
+fn stretched(microseconds: u64, cost: &Cost) -> u64 {
+    let time = Duration::from_micros(microseconds).mul_f64(cost.stretch());
+    u64::try_from(time.as_micros()).expect("not for ever")
 }
 
 fn too_slow(name: &str, found: u64, most: u64, control: u64) -> Option<String> {

@@ -38,7 +38,7 @@ fn check(prepare: impl FnOnce(&Wsloop), attack: impl FnOnce(&Wsloop)) {
     assert!(server.is_running(), "it has ended");
     let watched = watch.take();
     let cost = meter.read(&server);
-    let problems = [watched.under_a_flood(), cost.problems(MEMORY_KIB_MAX)].concat();
+    let problems = [watched.under_a_flood(&cost), cost.problems(MEMORY_KIB_MAX)].concat();
     assert!(problems.is_empty(), "{}; {cost:?}", problems.join("; "));
     watch.finish();
 }
