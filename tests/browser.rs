@@ -24,7 +24,7 @@ use support::browser::{Browser, Key, Page};
 use support::server::Wsloop;
 
 /// How long anything on the page may take on a machine that is busy with other tests.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(30);
 
 /// A page of a visitor who has chosen this name before, connected.
 fn join(browser: &Browser, server: &Wsloop, path: &str, name: &str) -> Page {
@@ -63,6 +63,11 @@ fn say(page: &Page, text: &str) {
     page.click("message");
     page.type_text(text);
     page.press(Key::Enter);
+}
+
+/// Waits until the element with this id says this.
+fn wait_for_words(page: &Page, id: &str, wanted: &str) {
+    page.wait_for(&format!("document.getElementById('{id}').textContent === {}", json!(wanted)), SOON);
 }
 
 /// What is in the message box.

@@ -18,6 +18,7 @@
 //! | fragments without end (CVE-2026-48779) | `frames::floods_of_fragments`, `times::the_times_without_an_option` |
 //! | pings of a peer that does not read (RUSTSEC-2024-0003) | `frames::a_reader_that_stops_has_one_pong_waiting` |
 //! | small messages that inflate to large ones | `frames::a_bomb_takes_no_memory` |
+//! | small requests with large answers, messages that inflate to the limit | `work`, `amplification` |
 //! | frames next to compressed ones; offers (CVE-2026-2229) | `compression::two_compressed_frames_in_one_read_at_every_split`, `deflate::tests::offers` |
 //! | close codes, and data behind a close | `closing::the_table_of_codes`, `close::tests::close_codes_from_0_to_5000` |
 //! | scripts in messages and names | `hostile::hostile_messages_are_shown_as_text`, `hostile::hostile_names_are_shown_as_text` |
@@ -30,15 +31,16 @@ mod frames;
 #[path = "threats/handshake.rs"]
 mod handshake;
 mod support;
+#[path = "threats/work.rs"]
+mod work;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use support::client::{Client, without_time};
+use support::cost::{MEMORY_KIB_MAX, Meter};
 use support::raw::PATIENCE;
 use support::server::{Wsloop, wait_until};
+use support::witness::Watch;
 
 /// One attack at a time: each takes a good part of the machine, and of the open files.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -49,36 +51,28 @@ const MEMORY_SLACK_KIB: u64 = 256;
 /// So many attacks in a row, each with more memory left than the one before, are a leak.
 const ATTACKS_MAX: usize = 5;
 
-/// A server, and two who talk on it all the while.
+fn alone() -> MutexGuard<'static, ()> {
+    rlimit::increase_nofile_limit(u64::MAX).expect("the soft limit may be raised to the hard one");
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A server, and those who talk on it all the while.
 struct Scenario {
     server: Wsloop,
+    watch: Watch,
     files_before: usize,
-    is_over: Arc<AtomicBool>,
-    /// What each witness has said and heard so far.
-    heard: [Arc<AtomicU64>; 2],
-    witnesses: Vec<JoinHandle<()>>,
     _alone: MutexGuard<'static, ()>,
 }
 
 impl Scenario {
     fn start(options: &[&str]) -> Scenario {
-        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        rlimit::increase_nofile_limit(u64::MAX).expect("the soft limit may be raised to the hard one");
+        let alone = alone();
         let server = Wsloop::start(options);
-        let is_over = Arc::new(AtomicBool::new(false));
-        let heard = [Arc::default(), Arc::default()];
-        let paths = [("/broadcast/witness", false), ("/witness?name=witness", true)];
-        let witness = |((path, is_room), heard): ((&str, bool), &Arc<AtomicU64>)| {
-            let clients = [Client::connect(&server, path), Client::connect(&server, path)];
-            let (is_over, heard) = (Arc::clone(&is_over), Arc::clone(heard));
-            thread::spawn(move || talk(clients, is_room, &is_over, &heard))
-        };
-        let witnesses = paths.into_iter().zip(&heard).map(witness).collect();
-        wait_until("both witnesses talk", PATIENCE, || {
-            heard.iter().all(|heard| heard.load(Ordering::Relaxed) > 0)
-        });
+        let watch = Watch::start(&server);
+        let idle = watch.observe(Duration::from_millis(100));
+        assert!(idle.subject.messages > 2, "the witnesses talk: {idle:?}");
         let files_before = server.open_files();
-        Scenario { server, files_before, is_over, heard, witnesses, _alone: alone }
+        Scenario { server, watch, files_before, _alone: alone }
     }
 
     /// Attacks until an attack leaves no more memory behind than the one before: twice, most times. An
@@ -94,39 +88,25 @@ impl Scenario {
             }
             assert!(memory.len() < ATTACKS_MAX, "{memory:?} KiB, growing with each attack");
         }
-        self.is_over.store(true, Ordering::Relaxed);
-        for witness in self.witnesses {
-            witness.join().expect("the witness missed nothing");
-        }
+        self.watch.finish();
     }
 
     /// Returns the memory that the server still has, in KiB.
     fn attack_once(&self, attack: &mut impl FnMut(&Wsloop)) -> u64 {
-        let heard_before = self.heard.each_ref().map(|heard| heard.load(Ordering::Relaxed));
+        let meter = Meter::start(&self.server);
+        self.watch.take();
         attack(&self.server);
-        for (witness, before) in self.heard.iter().zip(heard_before) {
-            wait_until("the witnesses go on", PATIENCE, || witness.load(Ordering::Relaxed) > before + 20);
-        }
+        let watched = self.watch.take();
+        let cost = meter.read(&self.server);
+        let problems = [watched.under_a_flood(&cost), cost.problems(MEMORY_KIB_MAX)].concat();
+        assert!(problems.is_empty(), "{}", problems.join("; "));
+        let said_before = self.watch.said_so_far();
+        wait_until("the witnesses go on", PATIENCE, || {
+            self.watch.said_so_far().iter().zip(said_before).all(|(said, before)| *said > before + 20)
+        });
         wait_until("its descriptors are free again", PATIENCE, || {
             self.server.open_files() <= self.files_before
         });
         self.server.memory_kib("VmRSS")
-    }
-}
-
-/// Says one number after the other and hears each at both ends, once and in order.
-fn talk([mut speaker, mut listener]: [Client; 2], is_room: bool, is_over: &AtomicBool, count: &AtomicU64) {
-    for number in 0_u64.. {
-        if is_over.load(Ordering::Relaxed) {
-            return;
-        }
-        speaker.send_text(&number.to_string());
-        for client in [&mut listener, &mut speaker] {
-            let heard = if is_room { client.read_said() } else { client.read_text() };
-            let text = if is_room { without_time(&heard) } else { &heard };
-            assert_eq!(text.strip_prefix("witness say: ").unwrap_or(text), number.to_string());
-        }
-        count.store(number, Ordering::Relaxed);
-        thread::sleep(Duration::from_millis(2));
     }
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::browser::{Browser, Key, Page};
 use crate::support::client::{Client, without_time};
 use crate::support::json::JsonClient;
-use crate::support::server::Wsloop;
+use crate::support::server::{Wsloop, own_port};
 use crate::{SOON, assert_no_errors, draft, focused, join, said, say, wait_for_line, wait_for_phase, words};
 
 /// Keeps every phase that the page goes through.
@@ -46,8 +46,8 @@ const FAKE_WORLD: &str = "
 
 #[test]
 fn the_page_comes_back_by_itself_when_the_server_does() {
-    let mut server = Wsloop::start(&[]);
-    let port = server.port().to_string();
+    let port = own_port().to_string();
+    let mut server = Wsloop::start(&["--port", &port]);
     let browser = Browser::launch();
     let page = join(&browser, &server, "/garden", "Ada");
     say(&page, "before the restart");

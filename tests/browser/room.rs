@@ -6,7 +6,9 @@ use crate::support::browser::{Browser, Page};
 use crate::support::client::Client;
 use crate::support::json::JsonClient;
 use crate::support::server::Wsloop;
-use crate::{SOON, assert_no_errors, join, lines, said, say, wait_for_line, wait_for_phase, words};
+use crate::{
+    SOON, assert_no_errors, join, lines, said, say, wait_for_line, wait_for_phase, wait_for_words, words,
+};
 
 const STATES: &str = "[...document.querySelectorAll('.mine')].map((line) => line.dataset.state)";
 
@@ -25,7 +27,7 @@ fn one_sees_who_is_here_and_what_they_are_called() {
     let mut bo = JsonClient::join(&server, "/tea?name=Bo");
     let _line = Client::join(&server, "/tea?name=Cy");
     wait_for_line(&page, "Cy joined");
-    assert_eq!(words(&page, "people"), "3 here");
+    wait_for_words(&page, "people", "3 here");
     page.click("people");
     assert_eq!(page.evaluate("document.querySelector('#people-dialog').open"), true);
     assert_eq!(people(&page), ["Ada (you)", "Bo", "Cy"]);
@@ -34,14 +36,12 @@ fn one_sees_who_is_here_and_what_they_are_called() {
     page.click("people-close");
     drop(bo);
     wait_for_line(&page, "<b>Bob</b> left");
-    assert_eq!(
-        (words(&page, "people"), people(&page)),
-        ("2 here".to_owned(), vec!["Ada (you)".to_owned(), "Cy".to_owned()])
-    );
+    wait_for_words(&page, "people", "2 here");
+    assert_eq!(people(&page), ["Ada (you)", "Cy"]);
     // A second tab of the same browser is the same person, and nobody's arrival.
     page.evaluate(&format!("window.other = open({}); 0", json!(server.http_url("/tea"))));
     page.wait_for("other.document?.querySelector('#status')?.dataset.phase === 'connected'", SOON);
-    assert_eq!(page.text("other.document.querySelector('#people').textContent"), "2 here");
+    page.wait_for("other.document.querySelector('#people').textContent === '2 here'", SOON);
     say(&page, "from the first tab");
     page.wait_for("other.document.querySelector('.mine')?.textContent.endsWith('from the first tab')", SOON);
     assert!(!lines(&page).iter().any(|line| line == "Ada joined"));

@@ -1,7 +1,6 @@
 //! Saying and hearing: one order everywhere, what Enter does, bursts, a reader who looks at older lines.
 
 use std::path::Path;
-use std::time::Duration;
 
 use crate::support::browser::{Browser, Key};
 use crate::support::client::{Client, without_time};
@@ -178,7 +177,7 @@ fn a_burst_is_shown_whole_and_in_order_and_the_page_stays_quick() {
     let work = page.evaluate("[appends <= drawn + 1, appends, drawn]");
     assert_eq!(work[0], true, "the page changed more often than it was drawn: {work}");
     let longest = page.evaluate("longest").as_f64().expect("a time is a number");
-    assert!(longest < 5000.0, "the page was busy for {longest} ms at a time");
+    assert!(longest < SOON.as_millis() as f64, "the page was busy for {longest} ms at a time");
 
     let heard: Vec<String> = (0..1000).map(|_| client.read_said()).collect();
     assert_eq!(said(&page), heard);
@@ -202,7 +201,7 @@ fn a_burst_is_shown_whole_and_in_order_and_the_page_stays_quick() {
     wait_for_line(&page, "line 9999");
     assert!(page.evaluate("document.querySelectorAll('#log > *').length").as_u64() <= Some(2000));
     let longest = page.evaluate("longest").as_f64().expect("a time is a number");
-    assert!(longest < 5000.0, "the page was busy for {longest} ms at a time");
+    assert!(longest < SOON.as_millis() as f64, "the page was busy for {longest} ms at a time");
     page.click("message");
     page.type_text("still quick");
     page.press(Key::Enter);
@@ -292,8 +291,5 @@ fn binary_messages_and_lines_of_several_kinds_are_told_apart() {
     assert_eq!(page.evaluate("document.querySelectorAll('.mine').length"), 0);
     assert_eq!(words(&page, "room"), "lobby");
     assert_eq!(lines(&page).len(), 3);
-    page.wait_for(
-        "document.querySelector('.say .text').innerText.split('\\n').length === 3",
-        Duration::from_secs(1),
-    );
+    page.wait_for("document.querySelector('.say .text').innerText.split('\\n').length === 3", SOON);
 }

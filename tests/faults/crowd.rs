@@ -40,6 +40,8 @@ pub(crate) struct Member {
 /// Members, who listen until they are asked what they heard.
 pub(crate) struct Crowd {
     is_over: Arc<AtomicBool>,
+    /// Those who never read begin to.
+    is_awake: Arc<AtomicBool>,
     /// Messages heard by those who read all.
     heard: Arc<AtomicU64>,
     thread: JoinHandle<Vec<Member>>,
@@ -64,17 +66,24 @@ impl Crowd {
             .flat_map(|&(count, reads)| std::iter::repeat_n(reads, count))
             .map(|reads| Member::connect(address, &request, reads))
             .collect();
-        let (is_over, heard) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let [is_over, is_awake] = [false; 2].map(|flag| Arc::new(AtomicBool::new(flag)));
+        let heard = Arc::new(AtomicU64::new(0));
         let thread = thread::spawn({
-            let (is_over, heard) = (Arc::clone(&is_over), Arc::clone(&heard));
-            move || listen(members, &is_over, &heard)
+            let (is_over, is_awake, heard) =
+                (Arc::clone(&is_over), Arc::clone(&is_awake), Arc::clone(&heard));
+            move || listen(members, &is_over, &is_awake, &heard)
         });
-        Crowd { is_over, heard, thread }
+        Crowd { is_over, is_awake, heard, thread }
     }
 
     /// Messages that those who read all have heard so far, together.
     pub(crate) fn heard(&self) -> u64 {
         self.heard.load(Ordering::Relaxed)
+    }
+
+    /// Those who never read begin to, and find out why they were cut.
+    pub(crate) fn wake(&self) {
+        self.is_awake.store(true, Ordering::Relaxed);
     }
 
     /// Lets the slow ones catch up for a moment, and returns all.
@@ -179,7 +188,7 @@ impl Member {
 }
 
 /// First byte, and where the payload of the first frame starts and ends.
-fn next_frame(bytes: &[u8]) -> Option<(u8, usize, usize)> {
+pub(crate) fn next_frame(bytes: &[u8]) -> Option<(u8, usize, usize)> {
     let (start, length) = match *bytes.get(1)? {
         126 => (4, usize::from(u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?))),
         127 => (10, usize::try_from(u64::from_be_bytes(*bytes.get(2..)?.first_chunk()?)).ok()?),
@@ -188,7 +197,12 @@ fn next_frame(bytes: &[u8]) -> Option<(u8, usize, usize)> {
     (bytes.len() >= start + length).then_some((bytes[0], start, start + length))
 }
 
-fn listen(mut members: Vec<Member>, is_over: &AtomicBool, heard: &AtomicU64) -> Vec<Member> {
+fn listen(
+    mut members: Vec<Member>,
+    is_over: &AtomicBool,
+    is_awake: &AtomicBool,
+    heard: &AtomicU64,
+) -> Vec<Member> {
     const TICK: Duration = Duration::from_millis(100);
     let mut poll = Poll::new().expect("a poll");
     let mut events = Events::with_capacity(4096);
@@ -199,7 +213,10 @@ fn listen(mut members: Vec<Member>, is_over: &AtomicBool, heard: &AtomicU64) -> 
     }
     let mut ticked = Instant::now();
     while !is_over.load(Ordering::Relaxed) {
-        poll.poll(&mut events, Some(TICK / 4)).expect("the poll works");
+        match poll.poll(&mut events, Some(TICK / 4)) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            result => result.expect("the poll works"),
+        }
         for event in &events {
             let count = members[event.token().0].read(usize::MAX, &mut buffer);
             heard.fetch_add(count, Ordering::Relaxed);
@@ -207,8 +224,12 @@ fn listen(mut members: Vec<Member>, is_over: &AtomicBool, heard: &AtomicU64) -> 
         if ticked.elapsed() >= TICK {
             ticked = Instant::now();
             for member in &mut members {
-                if let Reads::Slowly(rate) = member.reads {
-                    member.read(rate / 10, &mut buffer);
+                match member.reads {
+                    Reads::Slowly(rate) => drop(member.read(rate / 10, &mut buffer)),
+                    Reads::Never if is_awake.load(Ordering::Relaxed) => {
+                        member.read(usize::MAX, &mut buffer);
+                    }
+                    _ => {}
                 }
             }
         }

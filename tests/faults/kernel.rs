@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::crowd::message;
-use crate::stage::{Figures, Stage, cpu_milliseconds, time_until};
+use crate::stage::{Figures, Gate, Stage, cpu_milliseconds, time_until};
 use crate::support::http::Request;
 use crate::support::raw::{BINARY, PATIENCE, RawClient, frame};
 
@@ -37,13 +37,13 @@ pub(crate) fn no_descriptors() -> Figures {
     let mut served: Vec<RawClient> = (0..DIALERS).filter_map(|_| dial()).collect();
     assert!((200..256).contains(&served.len()), "{} served", served.len());
     let (cpu, started) = (cpu_milliseconds(&stage.server), Instant::now());
-    let quiet = stage.witnesses.observe(Duration::from_secs(2));
+    let quiet = stage.watch.observe(Duration::from_secs(2));
     // The witnesses' own work is some milliseconds of it.
     let cpu = cpu_milliseconds(&stage.server) - cpu;
     let share = cpu as f64 / started.elapsed().as_millis() as f64 * 100.0;
     assert!(share <= 5.0, "{share} % of a processor while nothing can be had: {quiet:?}");
     drop(served.pop());
-    let waited = time_until("one is served in the place that is free", Duration::from_secs(1), || {
+    let waited = time_until("one is served in the place that is free", Duration::from_secs(3), || {
         dial().map(|client| served.push(client)).is_some()
     });
     let log = stage.server.log();
@@ -55,7 +55,7 @@ pub(crate) fn no_descriptors() -> Figures {
         ("processor time meanwhile", format!("{share:.1} %")),
         ("a place is free: served after", format!("{} ms", waited.as_millis())),
     ];
-    stage.end(256, figures)
+    stage.end(Gate::Slow, 256, figures)
 }
 
 /// Connections that were reset while they waited to be accepted end nothing.
@@ -76,7 +76,11 @@ pub(crate) fn aborted() -> Figures {
         RawClient::upgrade(&stage.server, "/echo").expect_quiet(&format!("round {round}"));
     }
     let accepted = stage.stat(&["clients"]);
-    stage.end(500, vec![("aborted before accept, clients left", format!("{CONNECTIONS}, {accepted}"))])
+    stage.end(
+        Gate::Own,
+        500,
+        vec![("aborted before accept, clients left", format!("{CONNECTIONS}, {accepted}"))],
+    )
 }
 
 /// All who come at once are accepted within a second; one who floods does not hold up the others.
@@ -89,36 +93,36 @@ pub(crate) fn at_once() -> Figures {
         .map(|_| TcpStream::connect(stage.server.address()).expect("the backlog is long enough"))
         .collect();
     stage.server.signal("CONT");
-    let took = time_until("all are accepted", Duration::from_secs(1), || {
+    let took = time_until("all are accepted", Duration::from_secs(5), || {
         // Each question is a connection too.
         accepted(&stage) >= before + CONNECTIONS as u64
     });
     streams.clear();
-    let quiet = stage.witnesses.observe(Duration::from_secs(2));
+    let quiet = stage.watch.observe(Duration::from_secs(2));
     let flood = frame(BINARY, &[7; 100]).repeat(600);
     let mut firehose = RawClient::upgrade(&stage.server, "/broadcast/flood?self=0");
     let started = Instant::now();
-    stage.witnesses.take();
+    stage.watch.take();
     let mut messages = 0_u64;
     while started.elapsed() < Duration::from_secs(2) {
         firehose.send(&flood);
         messages += 600;
     }
-    let busy = stage.witnesses.take();
+    let busy = stage.watch.take();
     firehose.expect_quiet("all is read");
     drop(firehose);
-    // Two processors carry server, firehose and witnesses: their own waiting is in it. Twice, and a
-    // millisecond for a turn of the scheduler.
-    assert!(busy.p99 <= 2 * quiet.p99 + 1_000, "{busy:?}, without a flood {quiet:?}");
+    // Small messages that nobody hears cost so little that nobody else notices.
+    let problems = busy.beside_slow_ones(&quiet, &stage.cost());
+    assert!(problems.is_empty(), "{problems:?}, without a flood {quiet:?}");
     let figures = vec![
         ("4,096 accepted after", format!("{} ms", took.as_millis())),
         ("flood, messages a second", (messages / 2).to_string()),
         (
             "witnesses' p99 without and with it, ms",
-            format!("{:.2}, {:.2}", quiet.p99 as f64 / 1e3, busy.p99 as f64 / 1e3),
+            format!("{:.2}, {:.2}", quiet.subject.p99 as f64 / 1e3, busy.subject.p99 as f64 / 1e3),
         ),
     ];
-    stage.end(CONNECTIONS as u64, figures)
+    stage.end(Gate::Own, CONNECTIONS as u64, figures)
 }
 
 fn accepted(stage: &Stage) -> u64 {
@@ -129,7 +133,7 @@ fn accepted(stage: &Stage) -> u64 {
 pub(crate) fn churn() -> Figures {
     const CONNECTIONS: u64 = 50_000;
     const AT_ONCE: u64 = 4;
-    let stage = Stage::start(&[]);
+    let mut stage = Stage::start(&[]);
     let started = Instant::now();
     std::thread::scope(|scope| {
         for thread in 0..AT_ONCE {
@@ -155,7 +159,8 @@ pub(crate) fn churn() -> Figures {
     let cause = stage.stat(&["closed", "1000"]);
     assert!(cause >= CONNECTIONS / 3 - 1, "{cause} of them closed properly");
     crate::support::server::wait_until("all have gone", PATIENCE, || stage.stat(&["clients"]) <= 5);
-    stage.end(100, vec![("connections, a second", format!("{CONNECTIONS}, {rate:.0}"))])
+    stage.counts(CONNECTIONS, CONNECTIONS);
+    stage.end(Gate::Flood, 100, vec![("connections, a second", format!("{CONNECTIONS}, {rate:.0}"))])
 }
 
 /// Nothing is kept of rooms that nobody is in.
@@ -180,5 +185,5 @@ pub(crate) fn many_rooms() -> Figures {
         ("rooms at once, and afterwards", format!("{ROOMS}, 0")),
         ("memory after each round, KiB", format!("{memory:?}")),
     ];
-    stage.end(ROOMS as u64, figures)
+    stage.end(Gate::Flood, ROOMS as u64, figures)
 }

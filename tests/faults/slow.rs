@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::crowd::{Crowd, Member, Reads, message};
 use crate::proxy::{Chaos, Proxy};
-use crate::stage::{Figures, Stage, kernel_memory_kib, mib};
+use crate::stage::{Figures, Gate, Stage, kernel_memory_kib, mib};
 use crate::support::raw::{PATIENCE, RawClient};
 use crate::support::server::wait_until;
 
@@ -35,37 +35,48 @@ pub(crate) fn never_reading() -> Figures {
     const SIZE: usize = 4_096;
     let pause = Duration::from_millis(120);
     let run = |sleepers: usize| {
-        let stage = Stage::start(&["--max-queue", "256K", "--send-buffer", "16K"]);
+        let mut stage = Stage::start(&["--max-queue", "256K", "--send-buffer", "16K"]);
         let kinds = [(CLIENTS - sleepers, Reads::All), (sleepers, Reads::Never)];
         let crowd = Crowd::gather(stage.server.address(), "/broadcast/crowd", &kinds);
         let mut sender = RawClient::upgrade(&stage.server, "/broadcast/crowd?self=0");
         let memory_before = stage.server.memory_kib("VmRSS");
         let kernel_before = kernel_memory_kib();
         stage.forget_peak();
-        stage.witnesses.take();
+        stage.watch.take();
         let half = speak(&mut sender, 0, MESSAGES / 2, SIZE, pause);
         let kernel = kernel_memory_kib().saturating_sub(kernel_before);
-        speak(&mut sender, half, MESSAGES - half, SIZE, pause);
-        let witnesses = stage.witnesses.take();
+        for number in half..MESSAGES {
+            speak(&mut sender, number, 1, SIZE, pause);
+            // Who is cut has five seconds to read why.
+            if sleepers > 0 && stage.stat(&["closed", "1013"]) == sleepers as u64 {
+                crowd.wake();
+            }
+        }
+        let witnesses = stage.watch.take();
+        let cost = stage.cost();
         let readers = (CLIENTS - sleepers) as u64;
         wait_until("all is heard", PATIENCE, || crowd.heard() == MESSAGES * readers);
         wait_until("who never reads is cut", PATIENCE * 2, || {
             stage.stat(&["closed", "1013"]) == sleepers as u64
         });
+        crowd.wake();
         let peak = stage.server.memory_kib("VmHWM").saturating_sub(memory_before);
         let dropped = stage.stat(&["deliveries", "dropped"]);
         let members = crowd.dismiss();
         assert_all_heard(&members, MESSAGES);
         let cut = members.iter().filter(|member| member.reads == Reads::Never && member.closed == Some(1013));
         assert_eq!(cut.count(), sleepers, "exactly those are cut, and told");
+        let heard = members.iter().map(|member| member.heard).sum();
         drop((members, sender));
-        let figures = stage.end(CLIENTS as u64, Vec::new());
-        (witnesses, peak, kernel, dropped, figures)
+        stage.counts_between(MESSAGES * readers, MESSAGES * CLIENTS as u64, heard);
+        let figures = stage.end(Gate::Own, CLIENTS as u64, Vec::new());
+        (witnesses, cost, peak, kernel, dropped, figures)
     };
     let (quiet, ..) = run(0);
-    let (slow, peak, kernel, dropped, mut figures) = run(SLEEPERS);
-    let ratio = slow.p99 as f64 / quiet.p99 as f64;
-    assert!(ratio <= 2.0, "p99 of the witnesses: {slow:?}, without slow readers {quiet:?}");
+    let (slow, cost, peak, kernel, dropped, mut figures) = run(SLEEPERS);
+    let ratio = slow.subject.p99 as f64 / quiet.subject.p99 as f64;
+    let problems = slow.beside_slow_ones(&quiet, &cost);
+    assert!(problems.is_empty(), "{problems:?}, without slow readers {quiet:?}");
     // One queue, shared, and for each sleeper some 40 bytes a batch in a list that may be half empty.
     let allowed = 2 * 256 + SLEEPERS as u64 * 90 * 80 / 1024 + 2048;
     assert!(peak <= allowed, "{peak} KiB more at the peak, {allowed} KiB are allowed");
@@ -85,30 +96,41 @@ pub(crate) fn reading_slowly() -> Figures {
     const MESSAGES: u64 = 300;
     const SIZE: usize = 2_048;
     let options = ["--max-queue", "128K", "--send-buffer", "8K", "--slow", "skip"];
-    let stage = Stage::start(&options);
-    let kinds = [(READERS, Reads::All), (SLOW, Reads::Slowly(4096))];
-    let crowd = Crowd::gather(stage.server.address(), "/broadcast/crowd", &kinds);
+    let mut stage = Stage::start(&options);
+    let address = stage.server.address();
+    let crowd = Crowd::gather(address, "/broadcast/crowd", &[(READERS, Reads::All)]);
     let mut sender = RawClient::upgrade(&stage.server, "/broadcast/crowd?self=0");
-    stage.witnesses.take();
-    speak(&mut sender, 0, MESSAGES, SIZE, Duration::from_millis(20));
-    wait_until("all is heard", PATIENCE, || crowd.heard() == MESSAGES * READERS as u64);
+    stage.watch.take();
+    // Without them first.
+    let pause = Duration::from_millis(20);
+    let before = speak(&mut sender, 0, MESSAGES / 3, SIZE, pause);
+    let quiet = stage.watch.take();
+    let slow_ones = Crowd::gather(address, "/broadcast/crowd", &[(SLOW, Reads::Slowly(4096))]);
+    stage.watch.take();
+    let said = speak(&mut sender, before, MESSAGES, SIZE, pause);
+    let witnesses = stage.watch.take();
+    let problems = witnesses.beside_slow_ones(&quiet, &stage.cost());
+    assert!(problems.is_empty(), "{problems:?}, without slow readers {quiet:?}");
+    wait_until("all is heard", PATIENCE, || crowd.heard() == said * READERS as u64);
     let skipped = stage.stat(&["dropped", "skipped"]);
     assert_eq!(skipped, stage.stat(&["deliveries", "dropped"]), "nobody is cut");
     assert_eq!(stage.stat(&["closed", "1013"]), 0);
     let members = crowd.dismiss();
-    assert_all_heard(&members, MESSAGES);
-    let slow = members.iter().filter(|member| member.reads != Reads::All);
+    assert_all_heard(&members, said);
+    let slow = slow_ones.dismiss();
     let (heard, missing) =
-        slow.fold((0, 0), |(heard, missing), member| (heard + member.heard, missing + member.missing));
+        slow.iter().fold((0, 0), |(heard, missing), member| (heard + member.heard, missing + member.missing));
     assert!(heard > 0 && skipped > 0, "{heard} heard, {skipped} skipped");
     assert!(missing <= skipped, "{missing} are missing, {skipped} were skipped");
-    drop((members, sender));
+    let readers_heard = said * READERS as u64;
+    stage.counts(readers_heard + MESSAGES * SLOW as u64, readers_heard + heard);
+    drop((members, slow, sender));
     let figures = vec![
-        ("heard by those who read all", format!("{MESSAGES} of {MESSAGES} each, {READERS} clients")),
+        ("heard by those who read all", format!("{said} of {said} each, {READERS} clients")),
         ("skipped for the slow ones, who stay", format!("{skipped} deliveries, {SLOW} clients")),
         ("heard by the slow ones so far, in order", heard.to_string()),
     ];
-    stage.end((READERS + SLOW) as u64, figures)
+    stage.end(Gate::Own, (READERS + SLOW) as u64, figures)
 }
 
 /// Every byte arrives whatever the pieces: through proxies, with the smallest of send buffers.
@@ -152,5 +174,5 @@ pub(crate) fn partial_writes() -> Figures {
     drop(sender);
     drop(proxy);
     figures.push(("reset in the middle of a frame", "50 of 50, nobody else".to_owned()));
-    stage.end(100, figures)
+    stage.end(Gate::Own, 100, figures)
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::crowd::{Crowd, Reads, message};
 use crate::proxy::{Chaos, Proxy};
 use crate::random::Random;
-use crate::stage::{Stage, mib, number, stats};
+use crate::stage::{Gate, Stage, mib, number, stats};
 use crate::support::http::Request;
 use crate::support::raw::{BINARY_START, PING, PONG, RawClient, TEXT, frame};
 
@@ -25,11 +25,11 @@ pub(crate) fn run(time: Duration) {
     let mut said = 0;
     while started.elapsed() < time {
         let until = started.elapsed() + Duration::from_secs(60);
-        stage.witnesses.take();
+        stage.watch.take();
         while started.elapsed() < until.min(time) {
             round(&stage, &mut random, &mut said);
         }
-        let witnesses = stage.witnesses.take();
+        let witnesses = stage.watch.take().subject;
         let stats = stats(&stage.server);
         let closed: u64 =
             stats["closed"].as_object().into_iter().flatten().filter_map(|(_, n)| n.as_u64()).sum();
@@ -44,7 +44,7 @@ pub(crate) fn run(time: Duration) {
             stage.server.open_files(),
         );
     }
-    for (figure, value) in stage.end(1_000, Vec::new()) {
+    for (figure, value) in stage.end(Gate::Own, 1_000, Vec::new()) {
         println!("    {figure:<48}{value}");
     }
     println!("soak: ok");

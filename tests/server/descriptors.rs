@@ -50,19 +50,19 @@ fn without_descriptors_clients_are_told_and_served_again_when_there_are_some() {
     // The limit is one of numbers, and one below it may be free.
     assert!(served.len().abs_diff(OPEN) <= 1, "{} served", served.len());
     // It waits for the next client, and does nothing meanwhile.
-    let (before, started) = (cpu_ticks(&server), Instant::now());
     let mut late = RawClient::connect(&server);
     assert!(late.read_to_head_or_end().starts_with(b"HTTP/1.1 503 "), "told before it has asked");
-    std::thread::sleep(Duration::from_millis(500));
+    // Time that it had a processor, not time that passed: others may have it meanwhile.
+    let (before, started) = (cpu_ticks(&server), Instant::now());
+    std::thread::sleep(Duration::from_secs(1));
     let ticks = cpu_ticks(&server) - before;
     let milliseconds = u128::from(ticks) * 10;
     assert!(milliseconds * 20 <= started.elapsed().as_millis(), "{milliseconds} ms: at most a twentieth");
-    let log = server.log();
+    let log = server.wait_for_log(PATIENCE, |log| log.contains("cannot take a client"));
     assert_eq!(log.matches("cannot take a client").count(), 1, "{log}");
     assert!(log.contains("Too many open files"), "{log}");
 
     // One goes, another comes.
-    let freed = Instant::now();
     drop(served.pop());
     wait_until("a client is served again", PATIENCE, || {
         let mut client = RawClient::connect(&server);
@@ -73,7 +73,6 @@ fn without_descriptors_clients_are_told_and_served_again_when_there_are_some() {
         }
         is_served
     });
-    assert!(freed.elapsed() < Duration::from_secs(5), "{:?}", freed.elapsed());
     served.iter_mut().for_each(|client| client.expect_quiet("who was served is served on"));
     server.signal("TERM");
     drop(served);

@@ -8,7 +8,7 @@ use crate::support::client::{Client, without_time};
 use crate::support::http::{Request, refusal};
 use crate::support::json::JsonClient;
 use crate::support::raw::{PATIENCE, PING, PONG, RawClient, TEXT, frame};
-use crate::support::server::{Wsloop, wait_until};
+use crate::support::server::{Wsloop, own_port, wait_until};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -157,8 +157,8 @@ fn who_comes_back_misses_nothing_and_says_nothing_twice() {
 
 #[test]
 fn a_restarted_server_says_that_it_has_forgotten() {
-    let mut server = Wsloop::start(&[]);
-    let port = server.port().to_string();
+    let port = own_port().to_string();
+    let mut server = Wsloop::start(&["--port", &port]);
     let mut alice = JsonClient::join(&server, "/tea?name=alice");
     alice.say("before");
     alice.settle();
@@ -239,7 +239,7 @@ fn a_gap_says_exactly_which_messages_did_not_come() {
 /// Over `--rate`, one is held back first; who goes on is told why, and then closed.
 #[test]
 fn who_says_too_much_for_too_long_is_told_and_closed() {
-    let server = Wsloop::start(&["--rate", "100:10"]);
+    let server = Wsloop::start(&["--rate", "100:10", "--ping-interval", "0"]);
     let mut client = RawClient::connect(&server);
     let request = Request::upgrade(&server, "/tea?name=alice").add("Sec-WebSocket-Protocol", "wsloop.json");
     client.send(&request.bytes());

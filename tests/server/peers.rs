@@ -1,8 +1,9 @@
 //! Peers that vanish, reset, never read or never answer, and what the others notice: nothing.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::stats::stats;
 use crate::support::client::{Client, without_time};
 use crate::support::http::{Request, get};
 use crate::support::raw::{self, BINARY, CLOSE, PATIENCE, RawClient, TEXT, frame};
@@ -23,7 +24,7 @@ fn resets_are_noticed_by_nobody_else() {
         witness.send_text(&text);
         assert_eq!(without_time(&witness.read_text()), format!("witness say: {text}"));
     }
-    wait_until("the descriptors are free again", PATIENCE, || server.open_files() == files_before);
+    wait_until("the descriptors are free again", PATIENCE, || server.open_files() <= files_before);
 }
 
 #[test]
@@ -46,7 +47,7 @@ fn a_peer_may_vanish_at_any_moment() {
         witness.send_text("mark");
         assert!(witness.read_text().ends_with(" say: mark"));
     }
-    wait_until("the descriptors are free again", PATIENCE, || server.open_files() == files_before);
+    wait_until("the descriptors are free again", PATIENCE, || server.open_files() <= files_before);
 }
 
 #[test]
@@ -63,6 +64,10 @@ fn who_never_reads_is_cut_with_how_far_behind_and_a_witness_gets_everything() {
         sender.send_binary(&numbered(number, SIZE));
         // One at a time: the witness is never behind, only the sleeper.
         assert_eq!(number_of(&witness.read_binary()), number);
+        // From being cut it has five seconds to wake up.
+        if number % 20 == 0 && stats(&server)["closed"]["1013"] == 1 {
+            break;
+        }
     }
     // Then it wakes up: a contiguous run of messages, and the reason for the end.
     let mut count = 0;
@@ -100,14 +105,16 @@ fn a_chat_room_does_not_wait_for_who_never_reads() {
     let _sleepers: Vec<RawClient> = (0..3).map(|_| RawClient::join(&server, "/")).collect();
     let mut witness = Client::join(&server, "/?name=witness");
     let text = "x".repeat(60_000);
-    let started = Instant::now();
-    for _ in 0..400 {
-        witness.send_text(&text);
-        assert!(witness.read_said().ends_with(&text));
-    }
-    // Three were cut on the way, at their queue's limit and not at a time limit.
-    server.wait_for_log(PATIENCE, |log| log.matches("1013").count() >= 3);
-    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    wait_until("three are cut", PATIENCE, || {
+        for _ in 0..20 {
+            witness.send_text(&text);
+            assert!(witness.read_said().ends_with(&text));
+        }
+        stats(&server)["closed"]["1013"] == 3
+    });
+    // On the way, at their queue's limit and not at a time limit.
+    let dropped = stats(&server)["dropped"].clone();
+    assert!(dropped["queue_full"].as_u64() > Some(0) && dropped["stalled"] == 0, "{dropped}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::stats::stats;
 use crate::support::client::{Client, without_time};
 use crate::support::http::Request;
 use crate::support::raw::{CONTINUATION, PATIENCE, PING, PONG, RawClient, TEXT, TEXT_START, frame};
@@ -32,7 +33,7 @@ fn the_time_for_the_request_is_not_extended_by_its_bytes() {
     );
     let took = started.elapsed();
     assert!(took >= Duration::from_millis(900), "{took:?} is before the time");
-    assert!(took < Duration::from_secs(4), "{took:?} is long after it");
+    assert!(took < Duration::from_secs(8), "{took:?} is long after it, nearer to the ten of the default");
     // Whoever is upgraded has all the time in the world.
     let mut client = Client::connect(&server, "/echo");
     thread::sleep(Duration::from_millis(1200));
@@ -42,7 +43,7 @@ fn the_time_for_the_request_is_not_extended_by_its_bytes() {
 
 #[test]
 fn an_unanswered_ping_ends_the_connection_and_an_answered_one_keeps_it() {
-    let server = Wsloop::start(&["--ping-interval", "1s", "--pong-timeout", "1s"]);
+    let server = Wsloop::start(&["--ping-interval", "1s", "--pong-timeout", "3s"]);
     let mut mute = RawClient::upgrade(&server, "/echo");
     let mut answering = RawClient::upgrade(&server, "/echo");
     let started = Instant::now();
@@ -51,16 +52,16 @@ fn an_unanswered_ping_ends_the_connection_and_an_answered_one_keeps_it() {
             assert_eq!(mute.read_frame().first, PING);
             let took = started.elapsed();
             assert!(took >= Duration::from_millis(800), "the ping came after {took:?}");
-            assert!(took < Duration::from_millis(2500), "the ping came after {took:?}");
+            assert!(took < Duration::from_secs(5), "the ping came after {took:?}");
             let reason = mute.expect_close(1008);
             assert!(reason.contains("ping"), "{reason:?}");
             let took = started.elapsed();
-            assert!(took >= Duration::from_millis(1800), "the end came after {took:?}");
-            assert!(took < Duration::from_millis(4500), "the end came after {took:?}");
+            assert!(took >= Duration::from_millis(3800), "the end came after {took:?}");
+            assert!(took < Duration::from_secs(12), "the end came after {took:?}");
         });
         scope.spawn(|| {
             let mut pings = 0;
-            while started.elapsed() < Duration::from_millis(3500) {
+            while started.elapsed() < Duration::from_millis(5500) {
                 if let Some(got) = answering.next_frame(PATIENCE) {
                     assert_eq!(got.first, PING, "{got:?}");
                     answering.send(&frame(PONG, &got.payload));
@@ -69,7 +70,8 @@ fn an_unanswered_ping_ends_the_connection_and_an_answered_one_keeps_it() {
                     panic!("the connection ended although each ping was answered");
                 }
             }
-            assert!((2..=5).contains(&pings), "{pings} pings in three and a half seconds");
+            // Each comes a second after the answer to the one before.
+            assert!((2..=6).contains(&pings), "{pings} pings in five and a half seconds");
             answering.expect_quiet("still here");
         });
     });
@@ -78,14 +80,14 @@ fn an_unanswered_ping_ends_the_connection_and_an_answered_one_keeps_it() {
 #[test]
 fn a_server_that_stood_still_loses_nobody() {
     let server =
-        Wsloop::start(&["--handshake-timeout", "1s", "--ping-interval", "500ms", "--pong-timeout", "500ms"]);
+        Wsloop::start(&["--handshake-timeout", "2s", "--ping-interval", "500ms", "--pong-timeout", "2s"]);
     let mut client = RawClient::upgrade(&server, "/echo");
     server.signal("STOP");
     client.send(&frame(TEXT, b"sent meanwhile"));
     let mut late = RawClient::connect(&server);
     late.send(&Request::upgrade(&server, "/echo").bytes());
     // All its deadlines pass while it stands still; what came meanwhile has to be read before they count.
-    thread::sleep(Duration::from_millis(2500));
+    thread::sleep(Duration::from_secs(5));
     server.signal("CONT");
     late.expect_upgraded();
     let started = Instant::now();
@@ -114,19 +116,21 @@ fn the_times_without_an_option() {
 /// Whatever else the peer sends does not count as its answer and does not extend the time.
 fn unanswered_close_ends_after_five_seconds(talks: bool) {
     let server = Wsloop::start(&[]);
+    let files = server.open_files();
     let mut client = RawClient::upgrade(&server, "/echo");
     client.send(&frame(PING | 0x40, b""));
     assert_eq!(client.read_frame().close().0, 1002);
     let started = Instant::now();
-    while talks && started.elapsed() < Duration::from_secs(6) {
-        if client.try_send(&frame(TEXT, b"and another thing")).is_err() {
-            break;
+    // The server ends its own direction at once; when it is done with the client only its descriptors tell.
+    wait_until("the server is done with it", PATIENCE, || {
+        if talks {
+            thread::sleep(Duration::from_millis(50));
+            let _ = client.try_send(&frame(TEXT, b"and another thing"));
         }
-        thread::sleep(Duration::from_millis(50));
-    }
+        server.open_files() <= files
+    });
     client.expect_end();
-    drop(client);
-    assert_between(started, 0..8, "the end of who never answers a close");
+    assert_between(started, 4..9, "the end of who never answers a close");
 }
 
 /// Its fragments may come as steadily as they like.
@@ -135,7 +139,7 @@ fn a_message_has_ten_seconds_to_become_whole() {
     let mut client = RawClient::upgrade(&server, "/echo");
     let started = Instant::now();
     client.send(&frame(TEXT_START, b"to be "));
-    while started.elapsed() < Duration::from_secs(13) {
+    while started.elapsed() < Duration::from_secs(16) {
         if client.try_send(&frame(CONTINUATION, b"continued ")).is_err() {
             break;
         }
@@ -146,7 +150,7 @@ fn a_message_has_ten_seconds_to_become_whole() {
     }
     let reason = client.expect_close(1008);
     assert!(reason.contains(' '), "{reason:?}");
-    assert_between(started, 9..13, "the end of a message that never becomes whole");
+    assert_between(started, 9..16, "the end of a message that never becomes whole");
 }
 
 /// Its queue has room for all that it does not read, so that only the time can end it.
@@ -155,16 +159,18 @@ fn a_write_without_progress_ends_after_ten_seconds() {
     let _sleeper = RawClient::join(&server, "/?name=sleeper");
     let mut witness = Client::join(&server, "/?name=witness");
     let text = "x".repeat(60_000);
-    for _ in 0..300 {
+    // Once something waits for it, the kernel on both sides is full.
+    wait_until("something waits for the sleeper", PATIENCE, || {
         witness.send_text(&text);
         assert!(witness.read_said().ends_with(&text));
-    }
+        stats(&server)["laggards"][0]["queued_messages"].as_u64() >= Some(10)
+    });
     let started = Instant::now();
-    let farewell = witness.read_within(Duration::from_secs(15)).map(|message| message.to_string());
+    let farewell = witness.read_within(PATIENCE).map(|message| message.to_string());
     let farewell = farewell.expect("who makes no progress is cut");
     assert_eq!(without_time(&farewell), "sleeper say: sleeper Logout");
     // The last progress was somewhat before the last message.
-    assert_between(started, 7..13, "the end of who never reads");
+    assert_between(started, 7..16, "the end of who never reads");
 }
 
 fn assert_between(started: Instant, seconds: std::ops::Range<u64>, what: &str) {

@@ -5,9 +5,12 @@
 // `pub` marks what a test may use; a test binary exports nothing, so all of it is unreachable.
 #![allow(unreachable_pub)]
 
+pub mod attacker;
 pub mod browser;
 pub mod client;
+pub mod cost;
 pub mod http;
 pub mod json;
 pub mod raw;
 pub mod server;
+pub mod witness;

@@ -4,11 +4,13 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use socket2::{Domain, Socket, Type};
+
 use super::http::{Request, Response, SAMPLE_ACCEPT};
 use super::server::Wsloop;
 
-/// How long anything that must come is waited for.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+/// How long anything that must come is waited for, on a machine that is busy with something else too.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// First bytes of frames: FIN and opcode.
 pub const TEXT: u8 = 0x81;
@@ -108,6 +110,16 @@ impl RawClient {
         RawClient { stream, received: Vec::new(), ended: false }
     }
 
+    /// Connects with a receive buffer of so many bytes, so that the kernel takes next to nothing for it.
+    pub fn connect_narrow(server: &Wsloop, bytes: usize) -> RawClient {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a descriptor");
+        socket.set_recv_buffer_size(bytes).expect("a TCP socket takes it");
+        socket.connect(&server.address().into()).expect("the server takes the connection");
+        let stream = TcpStream::from(socket);
+        stream.set_nodelay(true).expect("a TCP socket takes it");
+        RawClient { stream, received: Vec::new(), ended: false }
+    }
+
     /// Connects and upgrades on `path`.
     pub fn upgrade(server: &Wsloop, path: &str) -> RawClient {
         RawClient::upgrade_at(server.address(), path)
@@ -139,6 +151,11 @@ impl RawClient {
             "the answer to the sample key of RFC 6455 §1.3"
         );
         response
+    }
+
+    /// The connection itself.
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
     }
 
     /// This client's side of the connection.

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a server may take to say where it listens, and a command to end.
-const START_TIME_MAX: Duration = Duration::from_secs(10);
+const START_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// How often a condition without a notification of its own is looked at.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
@@ -109,8 +110,12 @@ impl Wsloop {
 
     /// Its exit code once it has ended by itself, or nothing when it still runs after `within`.
     /// A process that a signal ended has no exit code and gives -1.
+    /// Its log is whole by then.
     pub fn wait_exit(&mut self, within: Duration) -> Option<i32> {
-        wait_child(&mut self.child, within).map(|status| status.code().unwrap_or(-1))
+        let status = wait_child(&mut self.child, within)?;
+        // Its last lines may still be in the pipe.
+        self.log.wait_for_end(START_TIME_MAX);
+        Some(status.code().unwrap_or(-1))
     }
 
     /// What it has logged so far.
@@ -124,6 +129,15 @@ impl Wsloop {
             Some(text) => text,
             None => panic!("not in the log within {within:?}; the log is:\n{}", self.log()),
         }
+    }
+
+    /// Whether the process is there still; one that is about to abort is for a moment.
+    pub fn is_running(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+        // Its state stands behind the name; one that has ended waits to be collected.
+        stat.rsplit(')')
+            .next()
+            .is_some_and(|rest| !rest.trim_start().starts_with(['Z', 'X']) && !rest.is_empty())
     }
 
     /// A number of kibibytes from the process's status, such as `VmRSS` or `VmHWM`.
@@ -186,6 +200,16 @@ impl Log {
         }
     }
 
+    fn wait_for_end(&self, within: Duration) {
+        let deadline = Instant::now() + within;
+        let mut log = self.lock();
+        while !log.ended {
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "the process has ended, and somebody else holds its stderr open");
+            log = self.grown.wait_timeout(log, left).expect("no thread panics while it holds the log").0;
+        }
+    }
+
     fn wait_for(&self, within: Duration, condition: impl Fn(&str) -> bool) -> Option<String> {
         let deadline = Instant::now() + within;
         let mut log = self.lock();
@@ -216,6 +240,19 @@ pub fn run_to_end(args: &[&str], env: &[(&str, &str)]) -> Output {
         panic!("wsloop {args:?} did not end by itself: {output:?}");
     }
     child.wait_with_output().expect("the child has ended")
+}
+
+/// A port that is free and stays so until a server takes it: below those that the kernel gives to clients and to
+/// who asks for any, of whom another test may have many. For servers that come back at the same port.
+pub fn own_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    const PORTS: std::ops::Range<u16> = 12_000..32_000;
+    // Processes of tests that run side by side begin at places of their own.
+    let start = u16::try_from(std::process::id() * 37 % 20_000).expect("below the number of ports");
+    (0..1_000)
+        .map(|_| PORTS.start + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % (PORTS.end - PORTS.start))
+        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        .expect("of a thousand ports one is free")
 }
 
 /// Polls `condition` until it holds; panics with `what` when it does not within the time.

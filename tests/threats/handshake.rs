@@ -19,14 +19,19 @@ fn headers_without_end() {
     /// The limit of a request head, which is enough to compare.
     const HEAD_BYTES: usize = 8 * 1024;
     Scenario::start(&[]).attack(|server| {
-        // Beside it: as many bytes one at a time, as a message.
-        let before = cpu_time(server);
-        let mut client = RawClient::upgrade(server, "/echo");
-        client.send(&header(BINARY, HEAD_BYTES as u64));
-        (0..HEAD_BYTES).for_each(|_| client.send(&[0]));
-        assert_eq!(client.read_frame().payload.len(), HEAD_BYTES);
-        let message_time = cpu_time(server) - before;
-        drop(client);
+        // Beside it: as many bytes one at a time, as a message. The more expensive of two, since on a busy machine
+        // many come together.
+        let message_time = (0..2)
+            .map(|_| {
+                let before = cpu_time(server);
+                let mut client = RawClient::upgrade(server, "/echo");
+                client.send(&header(BINARY, HEAD_BYTES as u64));
+                (0..HEAD_BYTES).for_each(|_| client.send(&[0]));
+                assert_eq!(client.read_frame().payload.len(), HEAD_BYTES);
+                cpu_time(server) - before
+            })
+            .max()
+            .expect("two");
 
         for piece_bytes in [1_usize, 4096] {
             let before = cpu_time(server);
@@ -44,8 +49,9 @@ fn headers_without_end() {
             }
             assert_eq!(client.read_response(false).status, 431, "after {sent} bytes");
             let took = cpu_time(server) - before;
-            // Bytes of the message may have come together, those of the head one by one: some microseconds each.
-            let each = Duration::from_micros(10) * u32::try_from(HEAD_BYTES).expect("small");
+            // Bytes of the message may have come together, those of the head one by one: some microseconds each, and
+            // more with cold caches. How many steps they are is counted by `effort::a_request_head_byte_by_byte`.
+            let each = Duration::from_micros(25) * u32::try_from(HEAD_BYTES).expect("small");
             assert!(took < 4 * message_time + each, "{took:?}, not {message_time:?}");
         }
     });
@@ -64,7 +70,9 @@ fn five_thousand_dribblers() {
     const DRIBBLERS: usize = 5_000;
     let scenario = Scenario::start(&[]);
     let head = Request::upgrade(&scenario.server, "/echo").bytes();
-    let calm = round_trip(&scenario.server);
+    // One that nobody attacks: what a busy machine adds, it adds to both.
+    let calm_server = Wsloop::start(&[]);
+    let mut calm = round_trip(&calm_server);
     let mut rounds = 0;
     scenario.attack(|server| {
         // Once is enough; the second attack is a small one, for the comparison of what is left behind.
@@ -78,7 +86,7 @@ fn five_thousand_dribblers() {
             })
             .collect();
         let mut times = Vec::new();
-        let mut slowest = calm;
+        let mut slowest = Duration::ZERO;
         for round in 0.. {
             assert!(round < 30, "{} are still there", dribblers.len());
             dribblers.retain_mut(|(stream, since)| {
@@ -92,6 +100,7 @@ fn five_thousand_dribblers() {
                 break;
             }
             slowest = slowest.max(round_trip(server));
+            calm = calm.max(round_trip(&calm_server));
             // Two bytes a second; the end of each is seen at the next.
             thread::sleep(Duration::from_millis(500));
         }
@@ -102,9 +111,9 @@ fn five_thousand_dribblers() {
             *first >= Duration::from_secs(10) - Duration::from_millis(100),
             "one was gone after {first:?}"
         );
-        assert!(*last < Duration::from_secs(12), "one was gone only after {last:?}");
+        assert!(*last < Duration::from_secs(15), "one was gone only after {last:?}");
         assert!(
-            slowest < 20 * calm + Duration::from_millis(200),
+            slowest < 3 * calm + Duration::from_millis(200),
             "a new client took {slowest:?}, not {calm:?}"
         );
     });
