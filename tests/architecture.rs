@@ -84,7 +84,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("flate2", &["websocket/deflate.rs"]),
     ("base64", &["websocket/handshake.rs", "chat/json.rs"]),
     ("sha1", &["websocket/handshake.rs", "server/site.rs"]),
-    ("percent_encoding", &["server/site.rs"]),
+    ("percent_encoding", &["server/site.rs", "server/redact.rs"]),
     ("form_urlencoded", &["server/site.rs"]),
     ("unicode_normalization", &["server/site.rs", "chat/person.rs"]),
 ];

@@ -3,7 +3,8 @@
 use log::{debug, info};
 
 use super::metrics::{self, Gauges};
-use super::phases::{first_line, note_withheld};
+use super::phases::note_withheld;
+use super::redact::first_line;
 use super::site::{Answer, Report};
 use super::{Mode, Server, Stream};
 use crate::chat::ClientId;

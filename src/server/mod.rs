@@ -23,6 +23,7 @@ mod metrics;
 mod outgoing;
 mod phases;
 mod rate;
+mod redact;
 mod site;
 mod slow;
 mod stats;
@@ -441,21 +442,6 @@ impl<S: Stream> Server<S> {
     }
 }
 
-/// Text of a peer for a log: one printable line of at most 256 bytes.
-fn printable(bytes: &[u8]) -> String {
-    const BYTES_MAX: usize = 256;
-    let mut line = String::new();
-    for char in String::from_utf8_lossy(bytes).chars() {
-        let escaped = char.escape_debug();
-        if line.len() + escaped.clone().map(char::len_utf8).sum::<usize>() > BYTES_MAX - '…'.len_utf8() {
-            line.push('…');
-            break;
-        }
-        line.extend(escaped);
-    }
-    line
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -464,19 +450,5 @@ mod tests {
     fn a_quiet_client_is_small() {
         // With its deadline (16), seat (12) and place in a room (4), under 256 bytes.
         assert!(size_of::<Client<[u8; 4]>>() <= 192, "{}", size_of::<Client<[u8; 4]>>());
-    }
-
-    #[test]
-    fn what_a_peer_says_is_one_printable_line_in_the_log() {
-        for (bytes, wanted) in [
-            (b"GET / HTTP/1.1".as_slice(), "GET / HTTP/1.1"),
-            (b"a\r\n\x1b[31mb", "a\\r\\n\\u{1b}[31mb"),
-            ("你好\u{202e}\u{200b}".as_bytes(), "你好\\u{202e}\\u{200b}"),
-            (b"\xff", "\u{fffd}"),
-        ] {
-            assert_eq!(printable(bytes), wanted);
-        }
-        let long = printable(&[b'\n'; 1000]);
-        assert!(long.len() <= 256 && long.ends_with("\\n…"), "{long}");
     }
 }

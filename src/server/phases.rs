@@ -10,9 +10,10 @@ use super::counters::{Counted, Drop};
 use super::journal::Journal;
 use super::ledger::Entry;
 use super::outgoing::{Change, parts_of};
+use super::redact::printable;
 use super::{
     CLIENT_READ_BYTES, Client, FIRST_READ_BYTES, LAST_READ_BYTES, QUIET, READ_FACTOR, Server, Stream,
-    TALKING, TURN_COPY_BYTES, TURN_READ_BYTES, printable,
+    TALKING, TURN_COPY_BYTES, TURN_READ_BYTES,
 };
 use crate::chat::{ClientId, Form, RoomId};
 use crate::clock::{Now, Time};
@@ -447,35 +448,5 @@ impl<S> Client<S> {
 pub(super) fn note_withheld(lines: u64) {
     if lines > 0 {
         info!("{lines} lines about clients were left out: there were too many");
-    }
-}
-
-pub(super) fn first_line(head: &[u8]) -> String {
-    let line =
-        head.split(|&byte| byte == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
-    without_key(&printable(line.trim_ascii_end()))
-}
-
-/// A person's key is nobody else's business, who reads the log included.
-fn without_key(line: &str) -> String {
-    let Some((before, rest)) = line.split_once("key=") else { return line.to_owned() };
-    let end = rest.find(['&', ' ']).unwrap_or(rest.len());
-    format!("{before}key=…{}", &rest[end..])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_key_is_logged() {
-        for (line, shown) in [
-            ("GET /tea?name=a HTTP/1.1", "GET /tea?name=a HTTP/1.1"),
-            ("GET /tea?key=secret&name=a HTTP/1.1", "GET /tea?key=…&name=a HTTP/1.1"),
-            ("GET /tea?name=a&key=secret HTTP/1.1", "GET /tea?name=a&key=… HTTP/1.1"),
-            ("GET /tea?key=secret", "GET /tea?key=…"),
-        ] {
-            assert_eq!(first_line(line.as_bytes()), shown);
-        }
     }
 }
