@@ -15,8 +15,8 @@ use signal_hook_mio::v1_0::Signals;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::clock::{Clock, Now, Time};
-use crate::process;
 use crate::server::{Acceptor, Access, Account, Limits, Listener, Outside, Readiness, Server, Site, Stream};
+use crate::{logging, process};
 
 /// Clients' tokens are their slots, counted from zero.
 const SIGNALS: Token = Token(usize::MAX - 1);
@@ -154,7 +154,7 @@ impl EventLoop {
         let seed = u64::from_le_bytes(*nanoseconds.first_chunk().expect("sixteen bytes"))
             ^ u64::from(std::process::id()) << 40;
         let stopwatch = Box::new(move || started.elapsed());
-        let outside = Outside { stopwatch, process: process::facts, seed };
+        let outside = Outside { stopwatch, process: process::facts, log_losses: logging::losses, seed };
         Ok(EventLoop {
             poll,
             events: Events::with_capacity(limits.clients_max.saturating_add(8).min(EVENTS_MAX)),

@@ -12,6 +12,8 @@ mod descriptors;
 mod drain;
 #[path = "server/json.rs"]
 mod json;
+#[path = "server/logging.rs"]
+mod logging;
 #[path = "server/messages.rs"]
 mod messages;
 #[path = "server/pages.rs"]

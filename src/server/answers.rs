@@ -59,6 +59,10 @@ impl<S: Stream> Server<S> {
         client.connection.respond(now.time, response, waits_for_end);
     }
 
+    pub(super) fn log_lines_dropped(&self) -> [(&'static str, u64); 3] {
+        metrics::log_lines_dropped(self.journal.withheld_total(), (self.outside.log_losses)())
+    }
+
     /// A report on the server at this moment.
     fn report(&mut self, now: Now, report: Report) -> Response {
         match report {
@@ -72,6 +76,7 @@ impl<S: Stream> Server<S> {
                         .map(|(_, client)| client.connection.queued_bytes())
                         .sum(),
                     buffered_bytes: self.buffered.bytes(),
+                    log_lines_dropped: self.log_lines_dropped(),
                 };
                 metrics::report(&self.counters, &self.ledger, gauges, (self.outside.process)())
             }

@@ -107,6 +107,8 @@ pub struct Outside {
     pub stopwatch: Box<dyn Fn() -> Duration>,
     /// What the kernel knows of this process.
     pub process: fn() -> Process,
+    /// What the log could not take.
+    pub log_losses: fn() -> LogLosses,
     /// A number that no other server has, nor this one after a restart.
     pub seed: u64,
 }
@@ -128,10 +130,24 @@ pub struct Process {
     pub open_files_max: Option<u64>,
 }
 
+/// Lines that were left out of the log, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogLosses {
+    /// Too many waited to be written.
+    pub queue_full: u64,
+    /// Stderr did not take them.
+    pub write_failed: u64,
+}
+
 impl Outside {
     /// A world in which no time passes, and of which nothing is known: for tests.
     pub fn nothing() -> Outside {
-        Outside { stopwatch: Box::new(|| Duration::ZERO), process: Process::default, seed: 7 }
+        Outside {
+            stopwatch: Box::new(|| Duration::ZERO),
+            process: Process::default,
+            log_losses: LogLosses::default,
+            seed: 7,
+        }
     }
 }
 
