@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use log::{info, warn};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Registry, Token};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -133,7 +133,7 @@ impl EventLoop {
     fn start(addresses: Addresses, limits: Limits, site: Site) -> Result<EventLoop, LoopError> {
         let system = |what| move |error| LoopError::System(what, error);
         let poll = Poll::new().map_err(system("create a poll"))?;
-        let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(system("catch signals"))?;
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(system("catch signals"))?;
         let registry = poll.registry();
         registry.register(&mut signals, SIGNALS, Interest::READABLE).map_err(system("poll signals"))?;
         let access = addresses.operators.map_or(Access::Everything, |_| Access::Users);
@@ -257,7 +257,15 @@ impl EventLoop {
             return Ok(());
         }
         for signal in self.signals.pending() {
-            let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
+            let name = match signal {
+                SIGHUP => {
+                    // Its default would end the process, be it only since a terminal was closed.
+                    info!("SIGHUP: ignored, since there is nothing to reload");
+                    continue;
+                }
+                SIGINT => "SIGINT",
+                _ => "SIGTERM",
+            };
             if std::mem::replace(&mut self.is_stopping, true) {
                 return Err(LoopError::Interrupted);
             }
