@@ -13,8 +13,9 @@ use crate::event_loop::Addresses;
 use crate::server::{self, Rate, Site, Slow};
 use crate::websocket;
 
-/// Files that are not clients: the listener, the poll, signals, the standard streams, and room for
-/// clients that are refused with an answer. (Redis keeps 32.)
+/// Files that are not clients: 32 guests of a full server, 16 connections of operators, one that is being accepted;
+/// three standard streams, poll, two listeners, two for signals, the reserve; up to three for a look into /proc.
+/// These are 61. (Redis keeps 32.)
 const OTHER_FILES: u64 = 64;
 /// The largest message that can be allowed.
 const MESSAGE_BYTES_MAX: usize = 1 << 30;

@@ -16,6 +16,8 @@ mod json;
 mod logging;
 #[path = "server/messages.rs"]
 mod messages;
+#[path = "server/operators.rs"]
+mod operators;
 #[path = "server/pages.rs"]
 mod pages;
 #[path = "server/peers.rs"]

@@ -385,6 +385,11 @@ impl Connection {
         matches!(self.state, State::AwaitingHandshake(_))
     }
 
+    /// Whether the peer has got all, and only has to hang up.
+    pub fn has_said_all(&self) -> bool {
+        matches!(self.state, State::Closing { stage: Stage::AwaitingEnd | Stage::Finished, .. })
+    }
+
     /// Whether the socket can be closed.
     pub fn is_finished(&self) -> bool {
         matches!(self.state, State::Closing { stage: Stage::Finished, .. })

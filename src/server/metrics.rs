@@ -18,6 +18,7 @@ use crate::http::Response;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Gauges {
     pub(super) connections: usize,
+    pub(super) operators: usize,
     pub(super) queued_bytes: usize,
     pub(super) buffered_bytes: usize,
     pub(super) log_lines_dropped: [(&'static str, u64); 3],
@@ -82,6 +83,7 @@ fn of_clients(counters: &Counters, ledger: &Ledger, gauges: Gauges) -> Vec<Metri
     let metrics = vec![
         metric("wsloop_build", "The version", Value::Info([("version", VERSION)])),
         gauge("wsloop_connections", "Connections now, in whatever state", gauges.connections as f64),
+        gauge("wsloop_operator_connections", "Connections at the address of --admin", gauges.operators as f64),
         counter("wsloop_connections_accepted", "Connections taken from the kernel", counters.accepted),
         family("wsloop_connections_rejected", "Connections and requests refused", "reason", rejected),
         family("wsloop_connections_closed", "WebSockets that ended, by close code", "code", closed),

@@ -22,6 +22,7 @@ mod ledger;
 mod metrics;
 mod outgoing;
 mod phases;
+mod places;
 mod rate;
 mod redact;
 mod site;
@@ -53,6 +54,7 @@ use journal::Journal;
 pub use ledger::Account;
 use ledger::{AccountId, Ledger};
 use outgoing::Outgoing;
+use places::{Places, Pool};
 pub use rate::Rate;
 use rate::Usages;
 pub use site::{Access, Site};
@@ -75,8 +77,6 @@ const TURN_COPY_BYTES: usize = 16 * 1024 * 1024;
 /// The queues of those who have something to read.
 const QUIET: usize = 0;
 const TALKING: usize = 1;
-/// Refused clients that are let in to read why; further ones are closed at once.
-const REFUSED_MAX: usize = 32;
 
 /// What the server may cost.
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +85,7 @@ pub struct Limits {
     pub connection: connection::Limits,
     /// Clients connected at the same time.
     pub clients_max: usize,
-    /// Clients of one address at the same time.
+    /// WebSockets of one address at the same time.
     pub address_clients_max: Option<u32>,
     /// How fast one client may speak.
     pub rate: Option<Rate>,
@@ -183,6 +183,7 @@ pub struct Readiness {
 pub struct Server<S> {
     clients: Slab<Client<S>>,
     addresses: Addresses,
+    places: Places,
     chat: Chat,
     outgoing: Outgoing,
     deadlines: Deadlines,
@@ -227,6 +228,7 @@ struct Client<S> {
     account: AccountId,
     slow: Slow,
     access: Access,
+    pool: Pool,
     is_websocket: bool,
     is_read_closed: bool,
     /// In `runnable`, in `flushable`, and among those who get a part of a batch.
@@ -251,6 +253,7 @@ impl<S: Stream> Server<S> {
         Server {
             clients: Slab::new(),
             addresses: Addresses::default(),
+            places: Places::default(),
             chat: Chat::new(zone, limits.history_messages_max, outside.seed),
             outgoing: Outgoing::new(buffered.clone()),
             deadlines: Deadlines::default(),
@@ -280,17 +283,18 @@ impl<S: Stream> Server<S> {
         self.clients.vacant_key()
     }
 
-    /// Takes a stream that was registered under [`Server::next_token`]. A full server refuses it;
-    /// `false`: without even keeping it.
+    /// Takes a stream that was registered under [`Server::next_token`]. `false`: it is not even told why it has
+    /// no place.
     pub fn accept(&mut self, now: Now, stream: S, address: SocketAddr, access: Access) -> bool {
-        // Operators want to look when everything is full.
-        let is_full = self.clients.len() >= self.limits.clients_max && access != Access::Operators;
+        let pool = self.pool_of_newcomer(access);
         self.counters.accepted += 1;
-        if self.clients.len() >= self.limits.clients_max.saturating_add(REFUSED_MAX) {
-            self.counters.note_refusal(Refusal::Full);
-            return false;
+        if self.is_pool_full(pool) {
+            return self.turn_down();
         }
-        let verdict = self.addresses.arrive(address, self.limits.address_clients_max);
+        let verdict = match pool {
+            Pool::Operators => Verdict::Welcome,
+            _ => self.addresses.arrive(address, self.limits.address_clients_max),
+        };
         if verdict == Verdict::Ignored {
             self.counters.note_refusal(Refusal::TooManyConnections);
             return false;
@@ -304,6 +308,7 @@ impl<S: Stream> Server<S> {
             account: AccountId::NONE,
             slow: self.limits.slow,
             access,
+            pool,
             is_websocket: false,
             is_read_closed: false,
             is_runnable: false,
@@ -312,13 +317,9 @@ impl<S: Stream> Server<S> {
             is_talking: false,
         }));
         self.usages.reset(id);
-        let refusal = match verdict {
-            _ if is_full => Some(Refusal::Full),
-            Verdict::Refused => Some(Refusal::TooManyConnections),
-            Verdict::Welcome | Verdict::Ignored => None,
-        };
-        if let Some(refusal) = refusal {
-            self.refuse(now, id, refusal, b"");
+        self.places.enter(pool, id);
+        if verdict == Verdict::Refused {
+            self.refuse(now, id, Refusal::TooManyConnections, b"");
             self.mark_flushable(id);
         }
         self.arm(now, id);
@@ -354,6 +355,7 @@ impl<S: Stream> Server<S> {
     /// Does all that can be done at `now`, in five phases.
     pub fn turn(&mut self, now: Now) {
         let started = (self.outside.stopwatch)();
+        self.places.begin_turn();
         self.read(now);
         self.route(now);
         self.deliver(now);
@@ -447,6 +449,11 @@ impl<S: Stream> Server<S> {
             self.counters.ended()
                 + self.clients.iter().filter(|(_, client)| client.connection.is_open()).count() as u64,
             "each conversation ends once, for one cause"
+        );
+        debug_assert!(
+            self.limits.address_clients_max.is_none()
+                || self.addresses.total() == (self.clients.len() - self.places.operators(), self.websockets),
+            "each connection is counted once"
         );
         debug_assert_eq!(
             self.ledger.whole().queued,

@@ -377,12 +377,8 @@ impl<S: Stream> Server<S> {
                     self.ledger.record(client.account, Entry::Lost(lost));
                 }
                 self.ledger.detach(client.account);
-                self.addresses.leave(client.address);
-                self.websockets -= usize::from(client.is_websocket);
+                self.release(id, &client);
                 debug!("{} is gone", client.address);
-                if client.is_runnable {
-                    self.runnable.iter_mut().for_each(|queue| queue.retain(|&other| other != id));
-                }
             }
         }
         self.chat.forget_rooms(now, &mut |room| self.ledger.forget_room(room));

@@ -48,7 +48,8 @@ impl<S: Stream> Server<S> {
         let report = json!({
             "version": VERSION,
             "state": if matches!(self.mode, Mode::Serving) { "serving" } else { "draining" },
-            "clients": self.clients.len(),
+            "clients": self.clients.len() - self.places.operators(),
+            "operators": self.places.operators(),
             "connections_accepted": counters.accepted,
             "websockets": self.websockets,
             "rooms": rooms.len(),
