@@ -7,7 +7,7 @@ use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
 
-use log::{info, warn};
+use log::info;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Registry, Token};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -15,7 +15,7 @@ use signal_hook_mio::v1_0::Signals;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::clock::{Clock, Now, Time};
-use crate::server::{Acceptor, Access, Account, Limits, Listener, Outside, Readiness, Server, Site, Stream};
+use crate::server::{Acceptor, Access, Limits, Listener, Outside, Readiness, Server, Site, Stream};
 use crate::{logging, process};
 
 /// Clients' tokens are their slots, counted from zero.
@@ -71,7 +71,7 @@ impl fmt::Display for LoopError {
             }
             LoopError::System(what, error) => write!(formatter, "cannot {what}: {error}"),
             LoopError::Interrupted => {
-                formatter.write_str("stopped by a second signal; queued messages are lost")
+                formatter.write_str("stopped by a second signal, before all clients had gone")
             }
         }
     }
@@ -191,23 +191,10 @@ impl EventLoop {
                 self.entrances.clear();
             }
             if self.server.is_drained(now) {
-                self.log_account();
-                match self.server.client_count() {
-                    0 => info!("stopped: every client has got what it was owed"),
-                    count => warn!("stopped: {count} clients did not take what they were owed in time"),
-                }
+                self.server.log_last_words();
                 return Ok(());
             }
         }
-    }
-
-    /// The ledger's last page.
-    fn log_account(&self) {
-        let Account { accepted, delivered, dropped, lost, queued } = self.server.account();
-        info!(
-            "deliveries: {accepted} accepted = {delivered} delivered + {dropped} dropped + {} lost",
-            lost + queued
-        );
     }
 
     fn now(&mut self) -> Now {
@@ -267,6 +254,7 @@ impl EventLoop {
                 _ => "SIGTERM",
             };
             if std::mem::replace(&mut self.is_stopping, true) {
+                self.server.log_last_words();
                 return Err(LoopError::Interrupted);
             }
             info!("{name}: no new clients; a second signal stops at once");

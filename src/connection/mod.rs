@@ -385,6 +385,11 @@ impl Connection {
         matches!(self.state, State::AwaitingHandshake(_))
     }
 
+    /// Whether nothing of a request has come.
+    pub fn is_silent(&self) -> bool {
+        matches!(&self.state, State::AwaitingHandshake(handshake) if handshake.head.is_empty())
+    }
+
     /// Whether the peer has got all, and only has to hang up.
     pub fn has_said_all(&self) -> bool {
         matches!(self.state, State::Closing { stage: Stage::AwaitingEnd | Stage::Finished, .. })

@@ -297,6 +297,9 @@ impl<S: Stream> Server<S> {
     /// Notes what became of messages. Whoever has something left is flushed later, or has failed.
     fn settle(&mut self, now: Now) {
         while let Some((id, messages, result)) = self.troubled.pop() {
+            if !matches!(result, Ok(Handed::Delivered | Handed::Queued(_))) && messages > 0 {
+                self.note_short(id);
+            }
             let account = self.clients[id.index()].account;
             let mut record =
                 |entry: fn(u64) -> Entry, count: u32| self.ledger.record(account, entry(count.into()));
@@ -376,6 +379,9 @@ impl<S: Stream> Server<S> {
                 if !planted!("loss_not_counted") {
                     self.ledger.record(client.account, Entry::Lost(lost));
                 }
+                if lost > 0 {
+                    self.note_short(id);
+                }
                 self.ledger.detach(client.account);
                 self.release(id, &client);
                 debug!("{} is gone", client.address);
@@ -398,6 +404,9 @@ impl<S: Stream> Server<S> {
         let account = self.clients[id.index()].account;
         self.ledger.record(account, Entry::Unqueued(messages));
         self.ledger.record(account, Entry::Lost(messages));
+        if messages > 0 {
+            self.note_short(id);
+        }
     }
 
     /// Writes off messages that waited for a client which was to stay.
@@ -406,6 +415,9 @@ impl<S: Stream> Server<S> {
         self.ledger.record(account, Entry::Unqueued(messages));
         self.ledger.record(account, Entry::Dropped(messages));
         self.counters.note_dropped(reason, messages);
+        if reason != Drop::Skipped && messages > 0 {
+            self.note_short(id);
+        }
     }
 }
 
