@@ -23,8 +23,9 @@ use values::{
     parse_size, parse_slow, parse_time, size_text,
 };
 
-/// Files that are not clients: the listener, the poll, signals, the standard streams, and room for
-/// clients that are refused with an answer. (Redis keeps 32.)
+/// Files that are not clients: 32 guests of a full server, 16 connections of operators, one that is being accepted;
+/// three standard streams, poll, two listeners, two for signals, the reserve; up to three for a look into /proc.
+/// These are 61. (Redis keeps 32.)
 const OTHER_FILES: u64 = 64;
 /// Fewer clients are served only if --max-clients asks for so few: nobody wants a chat for three by mistake.
 const CLIENTS_LEAST: u64 = 16;

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use log::{info, warn};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Registry, Token};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::clock::{Clock, Now, Time};
-use crate::process;
-use crate::server::{Acceptor, Access, Account, Limits, Listener, Outside, Readiness, Server, Site, Stream};
+use crate::server::{Acceptor, Access, Limits, Listener, Outside, Readiness, Server, Site, Stream};
+use crate::{logging, process};
 
 /// Clients' tokens are their slots, counted from zero.
 const SIGNALS: Token = Token(usize::MAX - 1);
@@ -86,7 +86,7 @@ impl fmt::Display for LoopError {
             }
             LoopError::System(what, error) => write!(formatter, "cannot {what}: {error}"),
             LoopError::Interrupted => {
-                formatter.write_str("stopped by a second signal; queued messages are lost")
+                formatter.write_str("stopped by a second signal, before all clients had gone")
             }
         }
     }
@@ -160,7 +160,7 @@ impl EventLoop {
     fn start(addresses: Addresses, limits: Limits, site: Site) -> Result<EventLoop, LoopError> {
         let system = |what| move |error| LoopError::System(what, error);
         let poll = Poll::new().map_err(system("create a poll"))?;
-        let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(system("catch signals"))?;
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(system("catch signals"))?;
         let registry = poll.registry();
         registry.register(&mut signals, SIGNALS, Interest::READABLE).map_err(system("poll signals"))?;
         let access = addresses.operators.map_or(Access::Everything, |_| Access::Users);
@@ -184,7 +184,7 @@ impl EventLoop {
         let seed = u64::from_le_bytes(*nanoseconds.first_chunk().expect("sixteen bytes"))
             ^ u64::from(std::process::id()) << 40;
         let stopwatch = Box::new(move || started.elapsed());
-        let outside = Outside { stopwatch, process: process::facts, seed };
+        let outside = Outside { stopwatch, process: process::facts, log_losses: logging::losses, seed };
         Ok(EventLoop {
             poll,
             events: Events::with_capacity(limits.clients_max.saturating_add(8).min(EVENTS_MAX)),
@@ -221,23 +221,10 @@ impl EventLoop {
                 self.entrances.clear();
             }
             if self.server.is_drained(now) {
-                self.log_account();
-                match self.server.client_count() {
-                    0 => info!("stopped: every client has got what it was owed"),
-                    count => warn!("stopped: {count} clients did not take what they were owed in time"),
-                }
+                self.server.log_last_words();
                 return Ok(());
             }
         }
-    }
-
-    /// The ledger's last page.
-    fn log_account(&self) {
-        let Account { accepted, delivered, dropped, lost, queued } = self.server.account();
-        info!(
-            "deliveries: {accepted} accepted = {delivered} delivered + {dropped} dropped + {} lost",
-            lost + queued
-        );
     }
 
     fn now(&mut self) -> Now {
@@ -287,8 +274,17 @@ impl EventLoop {
             return Ok(());
         }
         for signal in self.signals.pending() {
-            let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
+            let name = match signal {
+                SIGHUP => {
+                    // Its default would end the process, be it only since a terminal was closed.
+                    info!("SIGHUP: ignored, since there is nothing to reload");
+                    continue;
+                }
+                SIGINT => "SIGINT",
+                _ => "SIGTERM",
+            };
             if std::mem::replace(&mut self.is_stopping, true) {
+                self.server.log_last_words();
                 return Err(LoopError::Interrupted);
             }
             info!("{name}: no new clients; a second signal stops at once");

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`config`] | what was typed and what it means |
 //! | [`event_loop`] | mio's `Poll`, tokens, accept, signals, the clock |
+//! | [`logging`] | the log's way to stderr, which never blocks |
 //! | `planted` | bugs on purpose, for the tests of the tests |
 //! | `process` | what the kernel knows of this process |
 //! | [`server`] | a slab of clients and the five phases of a turn |
@@ -24,6 +25,7 @@ pub mod config;
 pub mod connection;
 pub mod event_loop;
 pub mod http;
+pub mod logging;
 mod planted;
 mod process;
 pub mod server;

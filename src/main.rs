@@ -1,34 +1,37 @@
 //! The `wsloop` binary: flags, logger, loop, exit code.
 
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
-use log::LevelFilter;
-use simple_logger::SimpleLogger;
 use wsloop::config::Config;
 use wsloop::event_loop;
+use wsloop::logging::Logging;
 
 fn main() -> ExitCode {
-    let config = match Config::from_arguments() {
-        Ok(config) => config,
-        Err(error) => return fail(&error),
+    let logging = match Logging::start() {
+        Ok(logging) => logging,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "wsloop: cannot start the thread that writes the log: {error}");
+            return ExitCode::FAILURE;
+        }
     };
-    let logger = SimpleLogger::new().with_level(LevelFilter::Info).with_utc_timestamps();
-    let logger = match config.log_level {
-        Some(level) => logger.with_level(level),
-        None => logger.env(),
-    };
-    if let Err(error) = logger.init() {
-        return fail(&error);
-    }
-    match event_loop::run(config.addresses, config.limits, config.site, &config.warnings) {
+    match run(&logging) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
+        // Why nothing goes on must be seen even if logging is off.
+        Err(error) => {
+            logging.tell(&format_args!("wsloop: {error}"));
+            ExitCode::FAILURE
+        }
     }
 }
 
-/// Says on stderr why nothing goes on, whatever the log level is.
-#[expect(clippy::print_stderr, reason = "the last word must be seen even if logging is off")]
-fn fail(error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("wsloop: {error}");
-    ExitCode::FAILURE
+fn run(logging: &Logging) -> Result<(), Box<dyn Display>> {
+    let config = Config::from_arguments().map_err(boxed)?;
+    logging.set_level(config.log_level);
+    event_loop::run(config.addresses, config.limits, config.site, &config.warnings).map_err(boxed)
+}
+
+fn boxed(error: impl Display + 'static) -> Box<dyn Display> {
+    Box::new(error)
 }

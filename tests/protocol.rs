@@ -16,6 +16,8 @@ mod frames;
 mod handshake;
 #[path = "protocol/peer.rs"]
 mod peer;
+#[path = "protocol/places.rs"]
+mod places;
 #[path = "protocol/refusals.rs"]
 mod refusals;
 #[path = "protocol/text.rs"]

@@ -12,8 +12,12 @@ mod descriptors;
 mod drain;
 #[path = "server/json.rs"]
 mod json;
+#[path = "server/logging.rs"]
+mod logging;
 #[path = "server/messages.rs"]
 mod messages;
+#[path = "server/operators.rs"]
+mod operators;
 #[path = "server/pages.rs"]
 mod pages;
 #[path = "server/peers.rs"]

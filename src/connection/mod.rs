@@ -453,6 +453,16 @@ impl Connection {
         matches!(self.state, State::AwaitingHandshake(_))
     }
 
+    /// Whether nothing of a request has come.
+    pub fn is_silent(&self) -> bool {
+        matches!(&self.state, State::AwaitingHandshake(handshake) if handshake.head.is_empty())
+    }
+
+    /// Whether the peer has got all, and only has to hang up.
+    pub fn has_said_all(&self) -> bool {
+        matches!(self.state, State::Closing { stage: Stage::AwaitingEnd | Stage::Finished, .. })
+    }
+
     /// Whether the socket can be closed.
     pub fn is_finished(&self) -> bool {
         matches!(self.state, State::Closing { stage: Stage::Finished, .. })

@@ -90,6 +90,9 @@ impl Acceptor {
         }
         self.state = State::Ready;
         for _ in 0..ACCEPTS_MAX {
+            if !server.can_accept(listener.access()) {
+                return;
+            }
             let error = match listener.accept() {
                 Ok((stream, address)) => {
                     self.take(now, stream, address, listener, server);
@@ -130,10 +133,11 @@ impl Acceptor {
         listener: &mut impl Listener<S>,
         server: &mut Server<S>,
     ) {
+        server.make_room(address, listener.access());
         match listener.register(&mut stream, server.next_token()) {
             Ok(()) if server.accept(now, stream, address, listener.access()) => {}
             Ok(()) => {
-                let what = "more clients than --max-clients or --max-per-ip, and many more wait";
+                let what = "its address has more than --max-per-ip, and has been told so often enough";
                 self.log(now, &io::Error::other(what));
             }
             Err(error) => {

@@ -3,8 +3,9 @@
 use log::{debug, info};
 
 use super::metrics::{self, Gauges};
-use super::phases::{first_line, note_withheld};
-use super::site::{Answer, Report};
+use super::phases::note_withheld;
+use super::redact::first_line;
+use super::site::{Answer, Report, Service};
 use super::{Mode, Server, Stream};
 use crate::chat::ClientId;
 use crate::clock::Now;
@@ -13,35 +14,35 @@ use crate::http::{Refusal, Response};
 impl<S: Stream> Server<S> {
     /// Answers a request. One without a WebSocket is the last thing that is heard of who makes it.
     pub(super) fn answer(&mut self, now: Now, id: ClientId, head: &[u8]) {
-        let (response, with_body) =
-            match self.site.answer(head, matches!(self.mode, Mode::Serving), self.clients[id.index()].access)
-            {
-                Ok(Answer::Open(response, purpose, compression, slow)) => {
-                    let client = &mut self.clients[id.index()];
-                    debug!("{} connected: {}", client.address, first_line(head));
-                    let response = response.encode(Some(now.wall), true);
-                    client.connection.open(
-                        now.time,
-                        &self.limits.connection,
-                        &self.buffered,
-                        response,
-                        compression,
-                    );
-                    client.is_websocket = true;
-                    client.slow = slow.unwrap_or(client.slow);
-                    let address = client.address;
-                    self.websockets += 1;
-                    self.counters.opened += 1;
-                    self.chat.enter(now, id, address, purpose, &mut |effect| self.outgoing.apply(effect));
-                    if let Some(room) = self.chat.room_of(id) {
-                        self.clients[id.index()].account = self.ledger.attach(room);
-                    }
-                    return;
+        let service = match self.mode {
+            Mode::Draining(_) => Service::Draining,
+            Mode::Serving => self.service_for(id),
+        };
+        let (response, with_body) = match self.site.answer(head, service, self.clients[id.index()].access) {
+            Ok(Answer::Open(response, purpose, compression, slow)) => {
+                let address = self.clients[id.index()].address;
+                if !self.addresses.open(address, self.limits.address_clients_max) {
+                    return self.refuse(now, id, Refusal::TooManyConnections, head);
                 }
-                Ok(Answer::Respond(response, with_body)) => (response, with_body),
-                Ok(Answer::Report(report, with_body)) => (self.report(now, report), with_body),
-                Err(refusal) => return self.refuse(now, id, refusal, head),
-            };
+                let client = &mut self.clients[id.index()];
+                debug!("{} connected: {}", client.address, first_line(head));
+                let response = response.encode(Some(now.wall), true);
+                let (limits, meter) = (&self.limits.connection, &self.buffered);
+                client.connection.open(now.time, limits, meter, response, compression);
+                client.is_websocket = true;
+                client.slow = slow.unwrap_or(client.slow);
+                self.websockets += 1;
+                self.counters.opened += 1;
+                self.chat.enter(now, id, address, purpose, &mut |effect| self.outgoing.apply(effect));
+                if let Some(room) = self.chat.room_of(id) {
+                    self.clients[id.index()].account = self.ledger.attach(room);
+                }
+                return;
+            }
+            Ok(Answer::Respond(response, with_body)) => (response, with_body),
+            Ok(Answer::Report(report, with_body)) => (self.report(now, report), with_body),
+            Err(refusal) => return self.refuse(now, id, refusal, head),
+        };
         let client = &mut self.clients[id.index()];
         debug!("{} got {}: {}", client.address, response.status(), first_line(head));
         let pieces = response.into_pieces(Some(now.wall), with_body);
@@ -65,19 +66,25 @@ impl<S: Stream> Server<S> {
         client.connection.respond(now.time, &self.buffered, pieces, waits_for_end);
     }
 
+    pub(super) fn log_lines_dropped(&self) -> [(&'static str, u64); 3] {
+        metrics::log_lines_dropped(self.journal.withheld_total(), (self.outside.log_losses)())
+    }
+
     /// A report on the server at this moment.
     fn report(&mut self, now: Now, report: Report) -> Response {
         match report {
             Report::Stats => self.stats(now),
             Report::Metrics => {
                 let gauges = Gauges {
-                    connections: self.clients.len(),
+                    connections: self.clients.len() - self.places.operators(),
+                    operators: self.places.operators(),
                     queued_bytes: self
                         .clients
                         .iter()
                         .map(|(_, client)| client.connection.queued_bytes())
                         .sum(),
                     buffered_bytes: self.buffered.bytes(),
+                    log_lines_dropped: self.log_lines_dropped(),
                 };
                 metrics::report(&self.counters, &self.ledger, gauges, (self.outside.process)())
             }

@@ -1,10 +1,13 @@
 //! Stopping: who is here is told one after the other, and what was accepted is delivered.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use log::info;
+use log::{info, warn};
 
-use super::{Mode, Server, Stream};
+use super::counters::Drop;
+use super::phases::note_withheld;
+use super::{Account, Mode, Server, Stream};
 use crate::chat::ClientId;
 use crate::clock::{Now, Time};
 use crate::http::Refusal;
@@ -13,6 +16,8 @@ use crate::websocket::{CloseCode, CloseFrame};
 
 /// Between two closes, at most: a handful of clients need not wait for a crowd that is not there.
 const SPACING_MAX: Duration = Duration::from_millis(100);
+/// When the last WebSocket has heard all, so long is waited for those who only have to hang up.
+const LAST_CALL: Duration = Duration::from_millis(500);
 /// Clients come back so long after a whole round of closes, and not all at once.
 const RETURN_MIN: u64 = 250;
 const RETURN_SPREAD: u64 = 750;
@@ -28,10 +33,14 @@ pub(super) struct Drain {
     waiting: Vec<ClientId>,
     told: u64,
     is_last_call: bool,
+    /// Deliveries that had failed before.
+    failed_before: u64,
+    /// Who has not got all that it was owed since. No WebSocket is opened any more, so a slot is a client.
+    short: BTreeSet<ClientId>,
 }
 
 impl Drain {
-    fn new(now: Time, timeout: Duration, waiting: Vec<ClientId>) -> Drain {
+    fn new(now: Time, timeout: Duration, waiting: Vec<ClientId>, failed_before: u64) -> Drain {
         // The last ones told need time for their closing handshake.
         let spread = timeout / 2;
         let spacing = spread.checked_div(u32::try_from(waiting.len()).unwrap_or(u32::MAX));
@@ -43,6 +52,8 @@ impl Drain {
             waiting,
             told: 0,
             is_last_call: false,
+            failed_before,
+            short: BTreeSet::new(),
         }
     }
 
@@ -82,7 +93,7 @@ impl<S: Stream> Server<S> {
         let waiting: Vec<ClientId> = open.map(|(index, _)| ClientId::new(index)).rev().collect();
         let timeout = self.limits.drain_timeout;
         info!("stopping: {} clients are told within {} s", waiting.len(), (timeout / 2).as_secs_f32());
-        self.mode = Mode::Draining(Drain::new(now.time, timeout, waiting));
+        self.mode = Mode::Draining(Drain::new(now.time, timeout, waiting, self.failed_deliveries()));
     }
 
     /// Whether a shutdown is over: everybody has gone, or the time is up.
@@ -133,23 +144,77 @@ impl<S: Stream> Server<S> {
         }
     }
 
-    /// All WebSockets have gone, and who has come since is still here.
+    /// All WebSockets have heard all, and who else is here is still to be told.
     pub(super) fn is_last_call_due(&self) -> bool {
+        let mut clients = self.clients.iter().map(|(_, client)| client);
         match &self.mode {
             Mode::Serving => false,
-            Mode::Draining(drain) => drain.waiting.is_empty() && self.websockets == 0 && !drain.is_last_call,
+            Mode::Draining(drain) if drain.is_last_call || !drain.waiting.is_empty() => false,
+            Mode::Draining(_) => {
+                !clients.any(|client| client.is_websocket && !client.connection.has_said_all())
+            }
         }
     }
 
     fn turn_newcomers_away(&mut self, now: Now) {
         if let Mode::Draining(drain) = &mut self.mode {
             drain.is_last_call = true;
+            drain.until = drain.until.min(now.time + LAST_CALL);
         }
         let newcomers = self.clients.iter().filter(|(_, client)| client.connection.is_awaiting_handshake());
         let newcomers: Vec<ClientId> = newcomers.map(|(index, _)| ClientId::new(index)).collect();
         for id in newcomers {
-            self.refuse(now, id, Refusal::Draining, b"");
-            self.mark_flushable(id);
+            let client = &mut self.clients[id.index()];
+            if client.connection.is_silent() && !client.is_runnable {
+                // It has asked nothing, so nothing is owed to it.
+                let _ = client.connection.handle_end(now.time);
+                self.finished.push(id);
+            } else {
+                self.refuse(now, id, Refusal::Draining, b"");
+                self.mark_flushable(id);
+            }
+        }
+    }
+
+    /// Notes who does not get all that it was owed, if that is the server's doing: it stops.
+    pub(super) fn note_short(&mut self, id: ClientId) {
+        if let Mode::Draining(drain) = &mut self.mode {
+            drain.short.insert(id);
+        }
+    }
+
+    /// Deliveries that will never be. Who chose to skip is told of it, and goes short of nothing.
+    fn failed_deliveries(&self) -> u64 {
+        let Account { dropped, lost, .. } = self.ledger.whole();
+        dropped + lost - self.counters.dropped[Drop::Skipped as usize]
+    }
+
+    /// What has not been delivered since the shutdown began, and to how many clients. What waits now never will
+    /// be.
+    fn shortfall(&self) -> (u64, usize) {
+        let Mode::Draining(drain) = &self.mode else { return (0, 0) };
+        let messages = self.failed_deliveries() + self.ledger.whole().queued - drain.failed_before;
+        let waiting = self.clients.iter().filter(|(_, client)| client.connection.queued_messages() > 0);
+        let waiting = waiting.filter(|(index, _)| !drain.short.contains(&ClientId::new(*index)));
+        (messages, drain.short.len() + waiting.count())
+    }
+
+    /// The ledger's last page, and whether anybody went short since the signal came.
+    pub fn log_last_words(&mut self) {
+        note_withheld(self.journal.take_withheld());
+        let Account { accepted, delivered, dropped, lost, queued } = self.account();
+        info!(
+            "deliveries: {accepted} accepted = {delivered} delivered + {dropped} dropped + {} lost",
+            lost + queued
+        );
+        match (self.shortfall(), self.clients.len()) {
+            ((0, _), 0) => info!("stopped: every client has got what it was owed"),
+            ((0, _), count) => {
+                info!("stopped: every client has got what it was owed; {count} had not hung up yet");
+            }
+            ((messages, clients), _) => {
+                warn!("stopped: {messages} messages were not delivered to {clients} clients that were cut");
+            }
         }
     }
 }
@@ -160,7 +225,7 @@ mod tests {
 
     fn drain(clients: usize) -> Drain {
         let waiting = (0..clients).map(ClientId::new).collect();
-        Drain::new(Time::from_millis(1_000), Duration::from_secs(8), waiting)
+        Drain::new(Time::from_millis(1_000), Duration::from_secs(8), waiting, 0)
     }
 
     #[test]

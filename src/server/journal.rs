@@ -13,12 +13,14 @@ pub(super) struct Journal {
     /// Lines that may be written now, and since when that is so.
     allowed: u64,
     since: Time,
+    /// Not said yet, and since the start.
     withheld: u64,
+    withheld_total: u64,
 }
 
 impl Default for Journal {
     fn default() -> Journal {
-        Journal { allowed: BURST, since: Time::default(), withheld: 0 }
+        Journal { allowed: BURST, since: Time::default(), withheld: 0, withheld_total: 0 }
     }
 }
 
@@ -32,10 +34,21 @@ impl Journal {
         }
         if self.allowed == 0 {
             self.withheld += 1;
+            self.withheld_total += 1;
             return None;
         }
         self.allowed -= 1;
-        Some(std::mem::take(&mut self.withheld))
+        Some(self.take_withheld())
+    }
+
+    /// Lines that were withheld and of which nothing has been said yet.
+    pub(super) fn take_withheld(&mut self) -> u64 {
+        std::mem::take(&mut self.withheld)
+    }
+
+    /// Lines that were withheld since the start.
+    pub(super) fn withheld_total(&self) -> u64 {
+        self.withheld_total
     }
 }
 
@@ -55,5 +68,6 @@ mod tests {
         assert_eq!(journal.admit(at(3_600_000)), Some(1));
         assert!((1..BURST).all(|_| journal.admit(at(3_600_000)) == Some(0)));
         assert_eq!(journal.admit(at(3_600_000)), None);
+        assert_eq!((journal.take_withheld(), journal.take_withheld(), journal.withheld_total()), (1, 0, 4));
     }
 }

@@ -11,15 +11,24 @@ use prometheus_client::registry::Registry;
 use super::counters::{Counters, Drop};
 use super::ledger::Ledger;
 use super::times::{Buckets, Times};
-use super::{Process, VERSION};
+use super::{LogLosses, Process, VERSION};
 use crate::http::Response;
 
 /// What only the server knows at this moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Gauges {
     pub(super) connections: usize,
+    pub(super) operators: usize,
     pub(super) queued_bytes: usize,
     pub(super) buffered_bytes: usize,
+    pub(super) log_lines_dropped: [(&'static str, u64); 3],
+}
+
+/// Lines that are missing in the log, by reason: too many of them were about clients that misbehave, or they
+/// could not be written.
+pub(super) fn log_lines_dropped(withheld: u64, losses: LogLosses) -> [(&'static str, u64); 3] {
+    let LogLosses { queue_full, write_failed } = losses;
+    [("withheld", withheld), ("queue_full", queue_full), ("write_failed", write_failed)]
 }
 
 #[derive(Debug)]
@@ -63,6 +72,7 @@ fn of_clients(counters: &Counters, ledger: &Ledger, gauges: Gauges) -> Vec<Metri
     let errors = counters.accept_errors.iter().map(|(number, count)| (number.to_string(), *count)).collect();
     let dropped =
         Drop::ALL.map(|reason| (reason.name().to_owned(), counters.dropped[reason as usize])).to_vec();
+    let log_lines = gauges.log_lines_dropped.map(|(reason, count)| (reason.to_owned(), count)).to_vec();
     let owed = ledger.whole();
     let metric = |name, help, value| Metric { name, help, value };
     let counter = |name, help, value: u64| metric(name, help, Value::Counter(value as f64));
@@ -73,6 +83,7 @@ fn of_clients(counters: &Counters, ledger: &Ledger, gauges: Gauges) -> Vec<Metri
     let metrics = vec![
         metric("wsloop_build", "The version", Value::Info([("version", VERSION)])),
         gauge("wsloop_connections", "Connections now, in whatever state", gauges.connections as f64),
+        gauge("wsloop_operator_connections", "Connections at the address of --admin", gauges.operators as f64),
         counter("wsloop_connections_accepted", "Connections taken from the kernel", counters.accepted),
         family("wsloop_connections_rejected", "Connections and requests refused", "reason", rejected),
         family("wsloop_connections_closed", "WebSockets that ended, by close code", "code", closed),
@@ -85,6 +96,7 @@ fn of_clients(counters: &Counters, ledger: &Ledger, gauges: Gauges) -> Vec<Metri
         gauge("wsloop_messages_queued", "Deliveries that wait now", owed.queued as f64),
         counter("wsloop_received_bytes", "Bytes read from sockets", counters.received_bytes),
         counter("wsloop_sent_bytes", "Bytes written to sockets", counters.sent_bytes),
+        family("wsloop_log_lines_dropped", "Lines left out of the log", "reason", log_lines),
         gauge("wsloop_queued_bytes", "Bytes that wait, once for each client", gauges.queued_bytes as f64),
         gauge("wsloop_buffered_bytes", "Memory of what waits, see --max-buffered", gauges.buffered_bytes as f64),
         times("wsloop_turn_duration_seconds", "Time of one turn of the loop", &counters.turns),

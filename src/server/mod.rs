@@ -23,9 +23,11 @@ mod ledger;
 mod metrics;
 mod outgoing;
 mod phases;
+mod places;
 mod prices;
 mod rate;
 mod read_queue;
+mod redact;
 mod site;
 mod slow;
 mod stats;
@@ -55,6 +57,7 @@ use journal::Journal;
 pub use ledger::Account;
 use ledger::{AccountId, Ledger};
 use outgoing::Outgoing;
+use places::{Places, Pool};
 pub use rate::Rate;
 use rate::Usages;
 use read_queue::ReadQueue;
@@ -69,8 +72,6 @@ const FIRST_READ_BYTES: u32 = 128;
 const LAST_READ_BYTES: u32 = 64 * 1024;
 /// A read that fills its chunk makes the next one so many times larger; a short one shrinks it.
 const READ_FACTOR: u32 = 8;
-/// Refused clients that are let in to read why; further ones are closed at once.
-const REFUSED_MAX: usize = 32;
 
 /// What the server may cost.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +80,7 @@ pub struct Limits {
     pub connection: connection::Limits,
     /// Clients connected at the same time.
     pub clients_max: usize,
-    /// Clients of one address at the same time.
+    /// WebSockets of one address at the same time.
     pub address_clients_max: Option<u32>,
     /// How fast one client may speak.
     pub rate: Option<Rate>,
@@ -101,6 +102,8 @@ pub struct Outside {
     pub stopwatch: Box<dyn Fn() -> Duration>,
     /// What the kernel knows of this process.
     pub process: fn() -> Process,
+    /// What the log could not take.
+    pub log_losses: fn() -> LogLosses,
     /// A number that no other server has, nor this one after a restart.
     pub seed: u64,
 }
@@ -122,10 +125,24 @@ pub struct Process {
     pub open_files_max: Option<u64>,
 }
 
+/// Lines that were left out of the log, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogLosses {
+    /// Too many waited to be written.
+    pub queue_full: u64,
+    /// Stderr did not take them.
+    pub write_failed: u64,
+}
+
 impl Outside {
     /// A world in which no time passes, and of which nothing is known: for tests.
     pub fn nothing() -> Outside {
-        Outside { stopwatch: Box::new(|| Duration::ZERO), process: Process::default, seed: 7 }
+        Outside {
+            stopwatch: Box::new(|| Duration::ZERO),
+            process: Process::default,
+            log_losses: LogLosses::default,
+            seed: 7,
+        }
     }
 }
 
@@ -161,6 +178,7 @@ pub struct Readiness {
 pub struct Server<S> {
     clients: Slab<Client<S>>,
     addresses: Addresses,
+    places: Places,
     chat: Chat,
     outgoing: Outgoing,
     deadlines: Deadlines,
@@ -207,6 +225,7 @@ struct Client<S> {
     account: AccountId,
     slow: Slow,
     access: Access,
+    pool: Pool,
     is_websocket: bool,
     is_read_closed: bool,
     /// In `read_queue`, in `flushable`, and among those who get a part of a batch.
@@ -247,6 +266,7 @@ impl<S: Stream> Server<S> {
         Server {
             clients: Slab::new(),
             addresses: Addresses::default(),
+            places: Places::default(),
             chat: Chat::new(zone, limits.history_messages_max, outside.seed),
             outgoing: Outgoing::new(buffered.clone(), limits.compress_bytes_min),
             deadlines: Deadlines::default(),
@@ -277,17 +297,18 @@ impl<S: Stream> Server<S> {
         self.clients.vacant_key()
     }
 
-    /// Takes a stream that was registered under [`Server::next_token`]. A full server refuses it;
-    /// `false`: without even keeping it.
+    /// Takes a stream that was registered under [`Server::next_token`]. `false`: it is not even told why it has
+    /// no place.
     pub fn accept(&mut self, now: Now, stream: S, address: SocketAddr, access: Access) -> bool {
-        // Operators want to look when everything is full.
-        let is_full = self.clients.len() >= self.limits.clients_max && access != Access::Operators;
+        let pool = self.pool_of_newcomer(access);
         self.counters.accepted += 1;
-        if self.clients.len() >= self.limits.clients_max.saturating_add(REFUSED_MAX) {
-            self.counters.note_refusal(Refusal::Full);
-            return false;
+        if self.is_pool_full(pool) {
+            return self.turn_down();
         }
-        let verdict = self.addresses.arrive(address, self.limits.address_clients_max);
+        let verdict = match pool {
+            Pool::Operators => Verdict::Welcome,
+            _ => self.addresses.arrive(address, self.limits.address_clients_max),
+        };
         if verdict == Verdict::Ignored {
             self.counters.note_refusal(Refusal::TooManyConnections);
             return false;
@@ -301,6 +322,7 @@ impl<S: Stream> Server<S> {
             account: AccountId::NONE,
             slow: self.limits.slow,
             access,
+            pool,
             is_websocket: false,
             is_read_closed: false,
             is_runnable: false,
@@ -311,13 +333,9 @@ impl<S: Stream> Server<S> {
             unfinished_bytes: 0,
         }));
         self.usages.reset(id);
-        let refusal = match verdict {
-            _ if is_full => Some(Refusal::Full),
-            Verdict::Refused => Some(Refusal::TooManyConnections),
-            Verdict::Welcome | Verdict::Ignored => None,
-        };
-        if let Some(refusal) = refusal {
-            self.refuse(now, id, refusal, b"");
+        self.places.enter(pool, id);
+        if verdict == Verdict::Refused {
+            self.refuse(now, id, Refusal::TooManyConnections, b"");
             self.mark_flushable(id);
         }
         self.arm(now, id);
@@ -354,6 +372,7 @@ impl<S: Stream> Server<S> {
     pub fn turn(&mut self, now: Now) {
         let started = (self.outside.stopwatch)();
         self.time = now.time;
+        self.places.begin_turn();
         self.read(now);
         self.route(now);
         self.deliver(now);
@@ -454,6 +473,11 @@ impl<S: Stream> Server<S> {
                 + self.clients.iter().filter(|(_, client)| client.connection.is_open()).count() as u64,
             "each conversation ends once, for one cause"
         );
+        debug_assert!(
+            self.limits.address_clients_max.is_none()
+                || self.addresses.total() == (self.clients.len() - self.places.operators(), self.websockets),
+            "each connection is counted once"
+        );
         debug_assert_eq!(
             self.read_queue.unfinished_bytes(),
             self.clients
@@ -473,21 +497,6 @@ impl<S: Stream> Server<S> {
     }
 }
 
-/// Text of a peer for a log: one printable line of at most 256 bytes.
-fn printable(bytes: &[u8]) -> String {
-    const BYTES_MAX: usize = 256;
-    let mut line = String::new();
-    for char in String::from_utf8_lossy(bytes).chars() {
-        let escaped = char.escape_debug();
-        if line.len() + escaped.clone().map(char::len_utf8).sum::<usize>() > BYTES_MAX - '…'.len_utf8() {
-            line.push('…');
-            break;
-        }
-        line.extend(escaped);
-    }
-    line
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -496,19 +505,5 @@ mod tests {
     fn a_quiet_client_is_small() {
         // With its deadline (16), seat (12) and place in a room (4), under 256 bytes.
         assert!(size_of::<Client<[u8; 4]>>() <= 192, "{}", size_of::<Client<[u8; 4]>>());
-    }
-
-    #[test]
-    fn what_a_peer_says_is_one_printable_line_in_the_log() {
-        for (bytes, wanted) in [
-            (b"GET / HTTP/1.1".as_slice(), "GET / HTTP/1.1"),
-            (b"a\r\n\x1b[31mb", "a\\r\\n\\u{1b}[31mb"),
-            ("你好\u{202e}\u{200b}".as_bytes(), "你好\\u{202e}\\u{200b}"),
-            (b"\xff", "\u{fffd}"),
-        ] {
-            assert_eq!(printable(bytes), wanted);
-        }
-        let long = printable(&[b'\n'; 1000]);
-        assert!(long.len() <= 256 && long.ends_with("\\n…"), "{long}");
     }
 }

@@ -12,7 +12,8 @@ use super::ledger::Entry;
 use super::outgoing::{Change, parts_of};
 use super::prices::{self, Work};
 use super::read_queue::Load;
-use super::{Client, FIRST_READ_BYTES, LAST_READ_BYTES, READ_FACTOR, Reprieve, Server, Stream, printable};
+use super::redact::printable;
+use super::{Client, FIRST_READ_BYTES, LAST_READ_BYTES, READ_FACTOR, Reprieve, Server, Stream};
 use crate::chat::{ClientId, Form, RoomId};
 use crate::clock::{Now, Time};
 use crate::connection::{CLOSE_TIMEOUT, Cause, Event, Handed};
@@ -368,6 +369,9 @@ impl<S: Stream> Server<S> {
     /// Notes what became of messages. Whoever has something left is flushed later, or has failed.
     fn settle(&mut self, now: Now) {
         while let Some((id, messages, result)) = self.troubled.pop() {
+            if !matches!(result, Ok(Handed::Delivered | Handed::Queued(_))) && messages > 0 {
+                self.note_short(id);
+            }
             let account = self.clients[id.index()].account;
             let mut record =
                 |entry: fn(u64) -> Entry, count: u32| self.ledger.record(account, entry(count.into()));
@@ -459,11 +463,11 @@ impl<S: Stream> Server<S> {
                 if !planted!("loss_not_counted") {
                     self.ledger.record(client.account, Entry::Lost(lost));
                 }
+                if lost > 0 {
+                    self.note_short(id);
+                }
                 self.ledger.detach(client.account);
-                self.addresses.leave(client.address);
-                self.websockets -= usize::from(client.is_websocket);
-                self.read_queue.note_unfinished(client.unfinished_bytes as usize, 0);
-                self.read_queue.forget(id);
+                self.release(id, &client);
                 debug!("{} is gone", client.address);
             }
         }
@@ -492,6 +496,9 @@ impl<S: Stream> Server<S> {
         let account = self.clients[id.index()].account;
         self.ledger.record(account, Entry::Unqueued(messages));
         self.ledger.record(account, Entry::Lost(messages));
+        if messages > 0 {
+            self.note_short(id);
+        }
     }
 
     /// Writes off messages that waited for a client which was to stay.
@@ -500,6 +507,9 @@ impl<S: Stream> Server<S> {
         self.ledger.record(account, Entry::Unqueued(messages));
         self.ledger.record(account, Entry::Dropped(messages));
         self.counters.note_dropped(reason, messages);
+        if reason != Drop::Skipped && messages > 0 {
+            self.note_short(id);
+        }
     }
 }
 
@@ -581,35 +591,5 @@ impl<S> Client<S> {
 pub(super) fn note_withheld(lines: u64) {
     if lines > 0 {
         info!("{lines} lines about clients were left out: there were too many");
-    }
-}
-
-pub(super) fn first_line(head: &[u8]) -> String {
-    let line =
-        head.split(|&byte| byte == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
-    without_key(&printable(line.trim_ascii_end()))
-}
-
-/// A person's key is nobody else's business, who reads the log included.
-fn without_key(line: &str) -> String {
-    let Some((before, rest)) = line.split_once("key=") else { return line.to_owned() };
-    let end = rest.find(['&', ' ']).unwrap_or(rest.len());
-    format!("{before}key=…{}", &rest[end..])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_key_is_logged() {
-        for (line, shown) in [
-            ("GET /tea?name=a HTTP/1.1", "GET /tea?name=a HTTP/1.1"),
-            ("GET /tea?key=secret&name=a HTTP/1.1", "GET /tea?key=…&name=a HTTP/1.1"),
-            ("GET /tea?name=a&key=secret HTTP/1.1", "GET /tea?name=a&key=… HTTP/1.1"),
-            ("GET /tea?key=secret", "GET /tea?key=…"),
-        ] {
-            assert_eq!(first_line(line.as_bytes()), shown);
-        }
     }
 }

@@ -66,6 +66,16 @@ pub enum Access {
     Operators,
 }
 
+/// How much of the site is served now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Service {
+    All,
+    /// All places are taken: what operators look at, and nothing else.
+    Full,
+    /// The server is about to stop: it only reports on itself.
+    Draining,
+}
+
 /// How a request is answered.
 #[derive(Debug)]
 pub(super) enum Answer {
@@ -112,6 +122,16 @@ impl Target<'_> {
             Target::File(_) | Target::Health | Target::Ready => true,
         }
     }
+
+    /// Whether it is served now.
+    fn check(&self, service: Service) -> Result<(), Refusal> {
+        match (service, self) {
+            (Service::All, _) | (_, Target::Health | Target::Report(_)) => Ok(()),
+            (Service::Full, Target::Ready | Target::Dashboard | Target::File(_)) => Ok(()),
+            (Service::Full, _) => Err(Refusal::Full),
+            (Service::Draining, _) => Err(Refusal::Draining),
+        }
+    }
 }
 
 const NOTHING: Refusal = Refusal::NoSuchPath(
@@ -143,8 +163,8 @@ impl Site {
         }
     }
 
-    /// Answers a request head. A server that is about to stop only reports on itself.
-    pub(super) fn answer(&self, head: &[u8], is_serving: bool, access: Access) -> Result<Answer, Refusal> {
+    /// Answers a request head.
+    pub(super) fn answer(&self, head: &[u8], service: Service, access: Access) -> Result<Answer, Refusal> {
         let request = &Request::parse(head)?;
         self.check_host(request)?;
         let is_handshake = handshake::is_wanted(request);
@@ -152,9 +172,7 @@ impl Site {
         if !target.is_for(access) {
             return Err(NOTHING);
         }
-        if !is_serving && !matches!(target, Target::Health | Target::Report(_)) {
-            return Err(Refusal::Draining);
-        }
+        target.check(service)?;
         match target {
             Target::Connect(mut purpose) if is_handshake => {
                 self.check_origin(request)?;

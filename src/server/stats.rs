@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::counters;
 use super::ledger::Account;
 use super::times::Summary;
-use super::{Mode, Server, VERSION};
+use super::{Mode, Server, Stream, VERSION};
 use crate::chat::Place;
 use crate::clock::Now;
 use crate::http::Response;
@@ -15,7 +15,7 @@ const ROOMS_LISTED_MAX: usize = 100;
 /// Clients that are listed, those with the most waiting first.
 const LAGGARDS_LISTED_MAX: usize = 10;
 
-impl<S> Server<S> {
+impl<S: Stream> Server<S> {
     /// The report of this moment.
     pub(super) fn stats(&mut self, now: Now) -> Response {
         let mut rooms: Vec<_> = self.chat.rooms().collect();
@@ -41,13 +41,15 @@ impl<S> Server<S> {
         let laggards = laggards.iter().take(LAGGARDS_LISTED_MAX).map(|(bytes, messages, index)| {
             json!({ "id": format!("c{index}"), "queued_bytes": bytes, "queued_messages": messages })
         });
+        let log_lines = self.log_lines_dropped().map(|(reason, count)| (reason.to_owned(), count.into()));
         let counters = &mut self.counters;
         let dropped = counters::Drop::ALL
             .map(|reason| (reason.name().to_owned(), counters.dropped[reason as usize].into()));
         let report = json!({
             "version": VERSION,
             "state": if matches!(self.mode, Mode::Serving) { "serving" } else { "draining" },
-            "clients": self.clients.len(),
+            "clients": self.clients.len() - self.places.operators(),
+            "operators": self.places.operators(),
             "connections_accepted": counters.accepted,
             "websockets": self.websockets,
             "rooms": rooms.len(),
@@ -56,6 +58,7 @@ impl<S> Server<S> {
             "rejected": counts(counters.rejected.iter()),
             "closed": counts(counters.closed.iter()),
             "accept_errors": counts(counters.accept_errors.iter()),
+            "log_lines_dropped": log_lines.into_iter().collect::<Map<_, _>>(),
             "messages_received": counters.messages_received,
             "received_bytes": counters.received_bytes,
             "sent_bytes": counters.sent_bytes,

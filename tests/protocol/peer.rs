@@ -34,7 +34,7 @@ pub(crate) const LIMITS: Limits = Limits {
 #[derive(Default)]
 pub(crate) struct Wire {
     pub(crate) arrived: VecDeque<u8>,
-    has_ended: bool,
+    pub(crate) has_ended: bool,
     pub(crate) taken: Vec<u8>,
     /// Bytes taken; nothing else is kept of them by one who forgets.
     pub(crate) taken_count: usize,

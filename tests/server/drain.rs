@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::support::client::{Client, without_time};
 use crate::support::http::{Request, get, refusal};
-use crate::support::raw::{PATIENCE, RawClient, close};
-use crate::support::server::Wsloop;
+use crate::support::raw::{PATIENCE, RawClient, TEXT, close, frame};
+use crate::support::server::{Wsloop, wait_until};
 
 /// The number behind `retry-after-ms=`.
 fn retry_after(reason: &str) -> u64 {
@@ -97,4 +97,103 @@ fn without_time_to_drain_all_are_told_at_once() {
         assert_eq!(client.read_close().0, 1001);
     }
     assert_eq!(server.wait_exit(PATIENCE), Some(0));
+}
+
+/// Nobody who has only to hang up, or has not even asked, holds a stop for longer than half a second.
+#[test]
+fn who_has_nothing_to_get_does_not_hold_a_stop() {
+    let page = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for (what, sent, answer) in [
+        ("silent", "", ""),
+        ("in the middle of a request", "GET /echo HTTP/1.1\r\n", "HTTP/1.1 503 "),
+        ("answered", page, "HTTP/1.1 200 "),
+        ("refused", "GET /no/such HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 404 "),
+    ] {
+        let mut server = Wsloop::start(&[]);
+        let mut dialers: Vec<RawClient> = (0..20).map(|_| RawClient::connect(&server)).collect();
+        dialers.iter_mut().for_each(|client| client.send(sent.as_bytes()));
+        wait_until("all are here", PATIENCE, || get(&server, "/stats").text().contains("\"clients\": 21,"));
+        if answer.contains("200") || answer.contains("404") {
+            dialers.iter_mut().for_each(|client| drop(client.read_head()));
+        }
+        let started = Instant::now();
+        server.signal("TERM");
+        assert_eq!(server.wait_exit(PATIENCE), Some(0), "{what}");
+        let took = started.elapsed();
+        assert!(took < Duration::from_millis(1_500), "{what}: {took:?}");
+        if answer.contains("503") {
+            for client in &mut dialers {
+                assert!(client.read_to_end().starts_with(answer.as_bytes()), "{what}: each is told");
+            }
+        }
+    }
+    // The same for a WebSocket that broke a rule, was told so, and stays.
+    let mut server = Wsloop::start(&[]);
+    let mut rude = RawClient::upgrade(&server, "/echo");
+    rude.send(&frame(0xF1, b"?"));
+    assert_eq!(rude.read_frame().close().0, 1002);
+    let started = Instant::now();
+    server.signal("TERM");
+    assert_eq!(server.wait_exit(PATIENCE), Some(0));
+    assert!(started.elapsed() < Duration::from_millis(1_500), "{:?}", started.elapsed());
+}
+
+fn last_word(server: &mut Wsloop) -> String {
+    assert_eq!(server.wait_exit(PATIENCE), Some(0));
+    let log = server.wait_for_log(PATIENCE, |log| log.contains("stopped: "));
+    let line = log.lines().find(|line| line.contains("stopped: ")).expect("the last word").to_owned();
+    assert_eq!(line.contains("WARN"), line.contains("not delivered"), "{line}");
+    line
+}
+
+#[test]
+fn the_last_word_is_true_when_all_was_delivered() {
+    let all = "every client has got what it was owed";
+    // Who does not answer the close has got all the same.
+    for (timeout, clients) in [("0", 0), ("0", 50), ("500ms", 3)] {
+        let mut server = Wsloop::start(&["--drain-timeout", timeout]);
+        let clients: Vec<RawClient> = (0..clients).map(|_| RawClient::upgrade(&server, "/echo")).collect();
+        server.signal("TERM");
+        let word = last_word(&mut server);
+        assert!(word.contains(all), "{timeout}, {} clients: {word}", clients.len());
+    }
+    // What was lost before is another matter.
+    let mut server = Wsloop::start(&["--max-queue", "64M"]);
+    let (sleeper, mut sender) =
+        (RawClient::upgrade(&server, "/broadcast"), Client::connect(&server, "/broadcast"));
+    pile_up(&mut sender);
+    sleeper.reset();
+    wait_until("the loss is noted", PATIENCE, || !get(&server, "/stats").text().contains("\"lost\": 0,"));
+    drop(sender);
+    server.signal("TERM");
+    let word = last_word(&mut server);
+    assert!(word.contains(all), "{word}");
+}
+
+/// More than the kernel keeps for who does not read.
+fn pile_up(sender: &mut Client) {
+    for _ in 0..300 {
+        sender.send_binary(&[7; 32 * 1024]);
+        assert_eq!(sender.read_binary().len(), 32 * 1024);
+    }
+}
+
+#[test]
+fn the_last_word_counts_what_was_not_delivered_and_who_was_cut() {
+    let mut server = Wsloop::start(&["--max-queue", "64M", "--drain-timeout", "500ms"]);
+    let sleepers: Vec<RawClient> = (0..3).map(|_| RawClient::upgrade(&server, "/broadcast")).collect();
+    let mut sender = Client::connect(&server, "/broadcast");
+    let mut other = RawClient::upgrade(&server, "/echo");
+    other.send(&frame(TEXT, b"all is well"));
+    other.expect_frame(TEXT, b"all is well");
+    pile_up(&mut sender);
+    server.signal("TERM");
+    let word = last_word(&mut server);
+    let log = server.log();
+    let lost = log.lines().find_map(|line| line.split_once(" dropped + ")?.1.strip_suffix(" lost"));
+    let lost: u64 = lost.expect("the ledger's last page").parse().expect("a number");
+    assert!((3..=900).contains(&lost), "{lost}");
+    let wanted = format!("stopped: {lost} messages were not delivered to 3 clients that were cut");
+    assert!(word.ends_with(&wanted), "{word}, and not {wanted}");
+    drop((sleepers, sender, other));
 }

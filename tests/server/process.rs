@@ -331,6 +331,22 @@ fn nobody_new_is_taken_while_the_last_ones_leave() {
 }
 
 #[test]
+fn a_hangup_is_ignored_and_said() {
+    let mut server = Wsloop::start(&[]);
+    let mut client = RawClient::upgrade(&server, "/echo");
+    for count in 1..=3 {
+        server.signal("HUP");
+        server.wait_for_log(PATIENCE, |log| log.matches("SIGHUP: ignored").count() == count);
+    }
+    client.send(&frame(TEXT, b"still here"));
+    client.expect_frame(TEXT, b"still here");
+    drop(client);
+    server.signal("TERM");
+    server.signal("HUP");
+    assert_eq!(server.wait_exit(PATIENCE), Some(0), "and it is no second signal either");
+}
+
+#[test]
 fn the_drain_ends_at_its_time() {
     let mut server = Wsloop::start(&["--drain-timeout", "1s"]);
     let mut mute = RawClient::upgrade(&server, "/echo");

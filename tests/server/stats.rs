@@ -253,6 +253,7 @@ fn operators_may_have_an_address_of_their_own() {
     }
     only.expect_quiet("and cost nobody anything");
     drop(only);
+    wait_until("the place is free", PATIENCE, || ask("/stats").text().contains("\"clients\": 0,"));
     for path in ["/stats", "/metrics", "/dashboard"] {
         wait_for_place();
         refusal(&server, &Request::plain(&server, "GET", path).bytes(), 404);

@@ -54,10 +54,8 @@ pub(crate) struct Door {
 const EMFILE: i32 = 24;
 /// EINTR, EMFILE, ECONNABORTED, ENOBUFS, ENOMEM, ENETDOWN (accept(2)).
 const ACCEPT_ERRORS: [i32; 6] = [4, EMFILE, 103, 105, 12, 100];
-/// Connections accepted in a turn, as the README has it.
-const ACCEPTS_MAX: usize = 64;
-/// Refused clients that are let in to read why, as the README has it.
-const REFUSED_MAX: usize = 32;
+/// Newcomers to a full server that may ask for reports, as the README has it; half as many are taken in a turn.
+const GUESTS_MAX: usize = 32;
 /// 256 KiB, and what the last client of a turn has more.
 const TURN_READ_BYTES_MAX: usize = 320 * 1024;
 /// An edge may be reported late, but not by so much: in milliseconds.
@@ -163,7 +161,7 @@ impl Driver {
         for (token, readiness) in events {
             self.server.handle_ready(token, readiness);
         }
-        self.door.waits_in_vain = self.door.backlog.len() < ACCEPTS_MAX;
+        self.door.waits_in_vain = self.door.backlog.len() < GUESTS_MAX / 2;
         if self.door.is_open {
             self.acceptor.accept(now, &mut self.door, &mut self.server);
         }
@@ -234,7 +232,7 @@ impl Driver {
     fn assert_after_turn(&mut self) {
         let buffered = self.server.buffered_bytes();
         assert!(buffered <= self.limits.buffered_bytes_max, "{buffered} bytes wait: that is over the budget");
-        let clients_max = self.limits.clients_max + REFUSED_MAX;
+        let clients_max = self.limits.clients_max + GUESTS_MAX;
         assert!(self.server.client_count() <= clients_max, "more clients than are allowed");
         if self.limits.rate.is_none() {
             self.network.borrow().assert_no_stall();

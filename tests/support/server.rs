@@ -264,7 +264,8 @@ pub fn wait_until(what: &str, within: Duration, mut condition: impl FnMut() -> b
     }
 }
 
-fn command(args: &[&str], env: &[(&str, &str)]) -> Command {
+/// The server's command, in an environment that has no variable of its.
+pub fn command(args: &[&str], env: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wsloop"));
     let inherited: BTreeMap<_, _> = std::env::vars_os().collect();
     for name in inherited.keys() {

@@ -11,7 +11,7 @@ fn site() -> Site {
 fn answer(target: &str, lines: &str) -> String {
     let host = if lines.contains("Host:") { "" } else { "Host: localhost:8080\r\n" };
     let head = format!("GET {target} HTTP/1.1\r\n{host}{lines}\r\n");
-    match site().answer(head.as_bytes(), true, Access::Everything) {
+    match site().answer(head.as_bytes(), Service::All, Access::Everything) {
         Ok(Answer::Respond(response, _)) => response.status().to_string(),
         Ok(Answer::Report(report, _)) => format!("{report:?}"),
         Ok(Answer::Open(_, purpose, _, slow)) => {
@@ -211,9 +211,11 @@ fn broken_handshakes_are_told_so() {
     let no_upgrade = UPGRADE.replace("Upgrade: websocket\r\n", "");
     assert_eq!(answer("/", &no_upgrade), "426");
     assert_eq!(answer("/", "Upgrade: h2c\r\nConnection: Upgrade\r\n"), "200");
-    let draining = site().answer(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", false, Access::Everything);
+    let draining =
+        site().answer(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", Service::Draining, Access::Everything);
     assert_eq!(draining.expect_err("not our host").status(), 421);
-    let draining = site().answer(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", false, Access::Everything);
+    let draining =
+        site().answer(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", Service::Draining, Access::Everything);
     assert_eq!(draining.expect_err("stopping").status(), 503);
 }
 
@@ -234,7 +236,7 @@ fn files_are_not_sent_twice() {
 #[test]
 fn the_page_may_load_nothing_from_elsewhere() {
     let Ok(Answer::Respond(response, true)) =
-        site().answer(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", true, Access::Everything)
+        site().answer(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", Service::All, Access::Everything)
     else {
         panic!("the page is there");
     };
@@ -266,7 +268,7 @@ fn operators_with_an_address_of_their_own_get_the_reports_there_and_only_there()
     ] {
         for (access, is_there) in [(Access::Users, users), (Access::Operators, operators)] {
             let head = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-            let answer = site().answer(head.as_bytes(), true, access);
+            let answer = site().answer(head.as_bytes(), Service::All, access);
             let is_missing = matches!(answer, Err(Refusal::NoSuchPath(_)));
             assert_eq!(is_missing, !is_there, "{target} for {access:?}");
         }
