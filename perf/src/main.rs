@@ -105,10 +105,12 @@ fn table(measurement: &Measurement, is_verifying: bool) -> String {
         }
         let mebibytes = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
         lines.push(("server's memory before", mebibytes(server.memory_before_bytes)));
-        lines.push(("  with all clients", mebibytes(server.memory_idle_bytes)));
+        // Visitors are never all there at once.
+        let has_idle = server.memory_idle_bytes > 0;
+        lines.extend(has_idle.then(|| ("  with all clients", mebibytes(server.memory_idle_bytes))));
         lines.push(("  at the end", mebibytes(server.memory_after_bytes)));
         lines.push(("  at its peak", mebibytes(server.memory_peak_bytes)));
-        lines.push(("  a client", format!("{:.0} B", server.memory_per_client_bytes)));
+        lines.extend(has_idle.then(|| ("  a client", format!("{:.0} B", server.memory_per_client_bytes))));
     }
     push_latencies(measurement, &mut lines);
     if let Some(handshakes) = &measurement.handshakes {
