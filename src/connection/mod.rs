@@ -8,6 +8,8 @@
 mod cause;
 mod entry;
 mod outbox;
+mod patience;
+mod state;
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -15,6 +17,8 @@ use std::time::Duration;
 
 pub use cause::Cause;
 pub use outbox::{Backlog, Gap, Handed, Outbox};
+
+use state::{Handshake, Liveness, Stage, State};
 
 use crate::clock::Time;
 use crate::http::{HeadScanner, Refusal};
@@ -64,55 +68,6 @@ pub struct Connection {
     control_frames: u16,
     control_second: u32,
     compression: Option<Agreement>,
-}
-
-#[derive(Debug)]
-enum State {
-    AwaitingHandshake(Box<Handshake>),
-    Open(Liveness),
-    Closing { stage: Stage, until: Time },
-}
-
-/// A request that is arriving.
-#[derive(Debug)]
-struct Handshake {
-    head: Vec<u8>,
-    scanner: HeadScanner,
-    since: Time,
-    until: Time,
-}
-
-/// Whether the peer has to prove that it is there.
-#[derive(Clone, Copy, Debug)]
-enum Liveness {
-    PingAt(Time),
-    /// A ping waits behind what the peer has not taken: its answer is not due before it has left.
-    PingLeaving,
-    DeadAt(Time),
-}
-
-/// How far the end of a connection is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// Our close frame is queued; the peer's is awaited, and nothing else of it is heard.
-    AwaitingClose,
-    /// All is said; what is queued has to leave. Input is thrown away.
-    Flushing,
-    /// The same, but then the socket is closed at once: the peer has ended, or is not waited for.
-    FlushingLast,
-    /// Our direction is shut; the peer has to hang up. Closing now would reset the connection if
-    /// bytes of the peer are unread, and the peer might lose our last words (RFC 1122 §4.2.2.13).
-    AwaitingEnd,
-    /// The socket can be closed.
-    Finished,
-}
-
-impl Stage {
-    /// After both close frames the server closes at once (RFC 6455 §7.1.1), unless the peer sends
-    /// on though it must not: then its bytes have to be read, or they would reset the connection.
-    fn after_close(rest: &[u8]) -> Stage {
-        if rest.is_empty() { Stage::FlushingLast } else { Stage::Flushing }
-    }
 }
 
 /// What a peer did.
@@ -532,35 +487,6 @@ fn fail(state: &mut State, outbox: &mut Outbox, now: Time, error: ProtocolError)
     outbox.queue_close(CloseFrame::new(error.close_code(), &error.to_string()));
     *state = State::Closing { stage: Stage::Flushing, until: now + CLOSE_TIMEOUT };
     Event::Closed(Cause::Protocol(error))
-}
-
-impl Handshake {
-    fn receive(&mut self, input: &mut &mut [u8]) -> Option<Event<'static>> {
-        let bytes = std::mem::take(input);
-        match self.scanner.scan(bytes) {
-            Err(refusal) => {
-                self.head.extend_from_slice(bytes);
-                Some(Event::Refused(refusal, std::mem::take(&mut self.head)))
-            }
-            Ok(None) => {
-                self.head.extend_from_slice(bytes);
-                None
-            }
-            Ok(Some(end)) => {
-                let (head, rest) = bytes.split_at_mut(end);
-                self.head.extend_from_slice(head);
-                *input = rest;
-                Some(Event::Request(std::mem::take(&mut self.head)))
-            }
-        }
-    }
-}
-
-impl Liveness {
-    fn next_ping(now: Time, limits: &Limits) -> Liveness {
-        let never = limits.ping_interval.is_zero();
-        Liveness::PingAt(if never { Time::NEVER } else { now + limits.ping_interval })
-    }
 }
 
 #[cfg(test)]

@@ -9,18 +9,13 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::entry::{ENTRY_BYTES, Entry};
+use super::patience::Patience;
 use crate::clock::Time;
 use crate::planted::planted;
 use crate::websocket::{Batch, BatchBuilder, CloseFrame, Opcode, Skipped};
 
 /// Pieces handed to one `writev`. More rarely wait, and then another call does no harm.
 const SLICES_MAX: usize = 16;
-/// Who reads at least so fast is not stalled. A kernel takes a hundred KiB for it at once and then, while they
-/// are read, often nothing: Linux gives room back by whole buffers, and 31 s were measured between two steps.
-const SLOW_READER_BYTES_PER_SECOND: u64 = 4 * 1024;
-/// No peer is given more time for what it took, whatever its kernel holds.
-const UNREAD_MILLIS_MAX: u16 = 30_000;
-
 /// The queue of one client. Small while nothing waits, which is nearly always.
 #[derive(Debug, Default)]
 pub struct Outbox {
@@ -39,24 +34,6 @@ pub struct Outbox {
     patience: Patience,
     /// When the last byte left, or the first one began to wait.
     taken_at: Time,
-}
-
-/// How long a slow reader takes to read what was taken, in milliseconds from when the last of it was; and in the
-/// highest bit, whether that time is waited for before the peer counts as stalled. Two bytes, since every client
-/// has them.
-#[derive(Clone, Copy, Debug, Default)]
-struct Patience(u16);
-
-impl Patience {
-    const IS_EXTENDED: u16 = 1 << 15;
-
-    fn unread_millis(self) -> u16 {
-        self.0 & !Patience::IS_EXTENDED
-    }
-
-    fn is_extended(self) -> bool {
-        self.0 & Patience::IS_EXTENDED > 0
-    }
 }
 
 /// Control frames that wait for the end of a frame. To a peer that does not read, one pong at most
@@ -341,14 +318,14 @@ impl Outbox {
     /// Gives a peer that seems to be stalled the time in which a slow reader reads what was taken last.
     /// `false`: it has had that, or took nothing worth mentioning.
     pub fn extend_patience(&mut self, now: Time, timeout: Duration) -> bool {
-        self.patience.0 |= Patience::IS_EXTENDED;
+        self.patience = self.patience.extended();
         self.stalled_at(timeout) > now
     }
 
     /// How long a slow reader takes to read what was taken, counted from when the last of it was. In whole
     /// seconds: a few messages are nothing.
     pub fn unread(&self) -> Duration {
-        Duration::from_secs((self.patience.unread_millis() / 1000).into())
+        self.patience.unread()
     }
 
     /// How long no byte has been taken.
@@ -382,11 +359,7 @@ impl Outbox {
 
     #[inline(always)]
     fn note_taken(&mut self, now: Time, bytes: usize) {
-        let read = now.as_millis().saturating_sub(self.taken_at.as_millis());
-        let taken = bytes as u64 * 1000 / SLOW_READER_BYTES_PER_SECOND;
-        let unread = u64::from(self.patience.unread_millis()).saturating_sub(read) + taken;
-        // The patience is as it was at first: what was waited for has come.
-        self.patience = Patience(u16::try_from(unread).unwrap_or(u16::MAX).min(UNREAD_MILLIS_MAX));
+        self.patience = self.patience.after(now.as_millis().saturating_sub(self.taken_at.as_millis()), bytes);
         self.taken_at = now;
     }
 

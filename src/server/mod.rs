@@ -26,6 +26,7 @@ mod phases;
 mod places;
 mod prices;
 mod rate;
+mod read;
 mod read_queue;
 mod redact;
 mod site;
