@@ -99,6 +99,9 @@ fn without_time_to_drain_all_are_told_at_once() {
     assert_eq!(server.wait_exit(PATIENCE), Some(0));
 }
 
+/// Half a second, and what a busy machine adds; the usual time of those who are to hang up is five.
+const BUSY: Duration = Duration::from_secs(3);
+
 /// Nobody who has only to hang up, or has not even asked, holds a stop for longer than half a second.
 #[test]
 fn who_has_nothing_to_get_does_not_hold_a_stop() {
@@ -120,7 +123,7 @@ fn who_has_nothing_to_get_does_not_hold_a_stop() {
         server.signal("TERM");
         assert_eq!(server.wait_exit(PATIENCE), Some(0), "{what}");
         let took = started.elapsed();
-        assert!(took < Duration::from_millis(1_500), "{what}: {took:?}");
+        assert!(took < BUSY, "{what}: {took:?}");
         if answer.contains("503") {
             for client in &mut dialers {
                 assert!(client.read_to_end().starts_with(answer.as_bytes()), "{what}: each is told");
@@ -135,7 +138,7 @@ fn who_has_nothing_to_get_does_not_hold_a_stop() {
     let started = Instant::now();
     server.signal("TERM");
     assert_eq!(server.wait_exit(PATIENCE), Some(0));
-    assert!(started.elapsed() < Duration::from_millis(1_500), "{:?}", started.elapsed());
+    assert!(started.elapsed() < BUSY, "{:?}", started.elapsed());
 }
 
 fn last_word(server: &mut Wsloop) -> String {
