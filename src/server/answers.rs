@@ -84,6 +84,7 @@ impl<S: Stream> Server<S> {
                         .map(|(_, client)| client.connection.queued_bytes())
                         .sum(),
                     buffered_bytes: self.buffered.bytes(),
+                    unfinished_bytes: self.read_queue.unfinished_bytes(),
                     log_lines_dropped: self.log_lines_dropped(),
                 };
                 metrics::report(&self.counters, &self.ledger, gauges, (self.outside.process)())

@@ -21,6 +21,7 @@ pub(super) struct Gauges {
     pub(super) operators: usize,
     pub(super) queued_bytes: usize,
     pub(super) buffered_bytes: usize,
+    pub(super) unfinished_bytes: usize,
     pub(super) log_lines_dropped: [(&'static str, u64); 3],
 }
 
@@ -99,6 +100,7 @@ fn of_clients(counters: &Counters, ledger: &Ledger, gauges: Gauges) -> Vec<Metri
         family("wsloop_log_lines_dropped", "Lines left out of the log", "reason", log_lines),
         gauge("wsloop_queued_bytes", "Bytes that wait, once for each client", gauges.queued_bytes as f64),
         gauge("wsloop_buffered_bytes", "Memory of what waits, see --max-buffered", gauges.buffered_bytes as f64),
+        gauge("wsloop_unfinished_bytes", "Memory of what has come and is not whole", gauges.unfinished_bytes as f64),
         times("wsloop_turn_duration_seconds", "Time of one turn of the loop", &counters.turns),
         times("wsloop_fanout_duration_seconds", "Time to hand out a turn's messages", &counters.fanouts),
         times("wsloop_ping_rtt_seconds", "Time from a ping to its pong", &counters.round_trips),

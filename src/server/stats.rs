@@ -64,6 +64,7 @@ impl<S: Stream> Server<S> {
             "sent_bytes": counters.sent_bytes,
             "queued_bytes": queued_bytes,
             "buffered_bytes": self.buffered.bytes(),
+            "unfinished_bytes": self.read_queue.unfinished_bytes(),
             "turn_us": summary(counters.turns.recent(now.time)),
             "fanout_us": summary(counters.fanouts.recent(now.time)),
             "ping_us": summary(counters.round_trips.recent(now.time)),

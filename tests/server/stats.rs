@@ -137,6 +137,17 @@ fn metric(text: &str, name: &str) -> Option<f64> {
     line.rsplit(' ').next()?.parse().ok()
 }
 
+fn check_times_and_process(text: &str) {
+    for times in ["turn_duration", "fanout_duration", "ping_rtt"] {
+        let of = |what: &str| metric(text, &format!("wsloop_{times}_seconds_{what}")).expect("a histogram");
+        assert!(of("count") >= 3.0 && of("count") == of("bucket{le=\"+Inf\"}"), "{times}: {text}");
+        assert!((0.0..10.0).contains(&of("sum")), "{times}");
+    }
+    for name in ["cpu_seconds_total", "resident_memory_bytes", "open_fds", "max_fds", "start_time_seconds"] {
+        assert!(metric(text, &format!("process_{name}")).is_some(), "{name}: {text}");
+    }
+}
+
 #[test]
 fn metrics_say_what_stats_say() {
     let server = Wsloop::start(&["--ping-interval", "1s"]);
@@ -178,6 +189,7 @@ fn metrics_say_what_stats_say() {
         ("wsloop_connections_accepted_total", 7.0 + f64::from(asked)),
         ("wsloop_queued_bytes", 0.0),
         ("wsloop_buffered_bytes", 0.0),
+        ("wsloop_unfinished_bytes", 0.0),
         (concat!("wsloop_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1.0),
     ] {
         assert_eq!(metric(text, name), Some(value), "{name} in {text}");
@@ -185,14 +197,7 @@ fn metrics_say_what_stats_say() {
     assert!(metric(text, "wsloop_connections") >= Some(3.0), "the two, and who asks: {text}");
     assert!(metric(text, "wsloop_received_bytes_total") > Some(500.0));
     assert!(metric(text, "wsloop_sent_bytes_total") > Some(500.0));
-    for times in ["turn_duration", "fanout_duration", "ping_rtt"] {
-        let of = |what: &str| metric(text, &format!("wsloop_{times}_seconds_{what}")).expect("a histogram");
-        assert!(of("count") >= 3.0 && of("count") == of("bucket{le=\"+Inf\"}"), "{times}: {text}");
-        assert!((0.0..10.0).contains(&of("sum")), "{times}");
-    }
-    for name in ["cpu_seconds_total", "resident_memory_bytes", "open_fds", "max_fds", "start_time_seconds"] {
-        assert!(metric(text, &format!("process_{name}")).is_some(), "{name}: {text}");
-    }
+    check_times_and_process(text);
     assert!(text.ends_with("# EOF\n") && !text.contains("secret") && !text.contains("127.0.0.1"), "{text}");
     // The same, in the other form.
     assert_eq!(stats["rejected"], json!({ "malformed": 1, "upgrade": 1 }));
