@@ -12,18 +12,12 @@
 
 import { connection } from "/assets/connection.js";
 import { log } from "/assets/log.js";
+import { nameRefusal, roomRefusal } from "/assets/names.js";
 
-const MESSAGE_BYTES_MAX = 64 * 1024; // The server's default limit.
-const NAME_CHARACTERS_MAX = 32;
 const NAME_KEY = "wsloop.name";
 const ROOMS_KEY = "wsloop.rooms";
 const ROOMS_REMEMBERED = 8;
 const HISTORY_PAGE = 50;
-// The server's rules. What a name hides, and emoji that are joined from several, would let one name look like another.
-const HIDDEN_CHARACTERS = /[\p{Cc}\p{Cs}\p{Default_Ignorable_Code_Point}\u2028\u2029\uFFF0-\uFFFD]/u;
-const ROOM_NAME = /^(?!\p{M})[\p{Alphabetic}\p{N}\p{M}\-_.~]{1,64}$/u;
-const RESERVED_ROOMS = ["assets", "broadcast", "dashboard", "echo", "events", "favicon.ico", "healthz", "metrics",
-  "publish", "readyz", "robots.txt", "stats"];
 
 const byId = (id) => document.getElementById(id);
 const on = (id, type, handler) => byId(id).addEventListener(type, handler);
@@ -57,7 +51,7 @@ connection.onLost = (code, wasOpen, why) => {
   if (wasOpen) {
     log.note(`Connection lost${why}. What you write now is sent when it is back.`);
   }
-  const last = connection.unsent.at(-1);
+  const last = connection.lastUnderWay();
   if (code === 1009 && last !== undefined) {
     // Sent again, it would end the next connection too.
     fail(last, "it was too long for the server");
@@ -142,14 +136,18 @@ const events = {
     log.event(`${name} left`);
   },
 
-  presence({ joined, left, count }) {
-    people.set(undefined, count);
-    log.event(`${joined} joined, ${left} left, ${count} here`);
+  presence({ joined, left, renamed, count, members }) {
+    // Only a room that is small again says who is here.
+    people.set(members, count);
+    const names = renamed === undefined ? "" : `, ${renamed} with a new name`;
+    log.event(`${joined} joined, ${left} left${names}, ${count} here`);
   },
 
   name({ id, from, to }) {
     people.rename(id, to);
-    log.event(`${from} is now ${to}`);
+    if (from !== to) {
+      log.event(`${from} is now ${to}`);
+    }
   },
 
   pong({ ref }) {
@@ -177,7 +175,7 @@ log.onOlder = () => {
 
 /** Why `text` cannot be sent now, or nothing. */
 function messageRefusal(text) {
-  const excess = connection.size(text) - MESSAGE_BYTES_MAX;
+  const excess = connection.size(text) - connection.limits.message;
   if (text.trim() === "") {
     return "There is nothing to send yet. Write something first.";
   }
@@ -252,11 +250,12 @@ function accepted(inputId, hintId, refusal) {
 /* ---- Who is here ---- */
 
 const people = {
-  names: new Map(), // By id; empty in a large room.
+  names: new Map(), // By id; in a large room of the first hundred, as they were when it became large.
   count: 0,
 
+  /** Who is here; without members the others stay as they were. */
   set(members, count) {
-    this.names = new Map((members ?? []).map(({ id, name }) => [id, name]));
+    this.names = members === undefined ? this.names : new Map(members.map(({ id, name }) => [id, name]));
     this.count = count;
     this.show();
   },
@@ -338,17 +337,6 @@ function rememberName() {
   }
 }
 
-/** Why `name` cannot be used, or nothing. */
-function nameRefusal(name) {
-  const length = [...name].length;
-  if (length > NAME_CHARACTERS_MAX) {
-    return `A name has at most ${NAME_CHARACTERS_MAX} characters; this one has ${length}.`;
-  }
-  return HIDDEN_CHARACTERS.test(name)
-    ? "A name cannot hold invisible characters, nor emoji that are joined from several."
-    : "";
-}
-
 function askName() {
   byId("name").value = me.name;
   byId("name-save").textContent = me.joined ? "Use this name" : "Join";
@@ -357,9 +345,9 @@ function askName() {
   byId("name").select();
 }
 
-/** The name in the box; without the invisible marks that keyboards put behind some emoji. */
+/** The name in the box; without the invisible mark that makes an emoji a sign. */
 function nameWritten() {
-  return byId("name").value.trim().normalize("NFC").replace(/[\uFE0E\uFE0F]/g, "");
+  return byId("name").value.trim().normalize("NFC").replace(/\uFE0E/g, "");
 }
 
 function onNameSubmit(event) {
@@ -398,14 +386,6 @@ function join() {
 }
 
 /* ---- Where you are ---- */
-
-/** Why there can be no room of that name, or nothing. A URL cannot end in `.` or `..`. */
-function roomRefusal(name) {
-  if (!ROOM_NAME.test(name) || name === "." || name === "..") {
-    return "A room's name has 1 to 64 letters, digits, or - _ . ~ and no spaces.";
-  }
-  return RESERVED_ROOMS.includes(name) ? `The server uses “${name}” for itself. Please choose another name.` : "";
-}
 
 function openRooms() {
   byId("link").value = location.origin + location.pathname;

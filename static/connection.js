@@ -54,6 +54,10 @@ export const connection = {
   seq: 0,
   /** Said and not acknowledged, in order: { ref, text }. */
   unsent: [],
+  /** As many of them, from the first on, are on their way. */
+  underWay: 0,
+  /** What the server lets us do, as the last welcome said. */
+  limits: { message: 64 * 1024, unacknowledged: 500 },
   onPhase() {},
   onEvent() {},
   onLost() {},
@@ -106,15 +110,31 @@ export const connection = {
     this.said += 1;
     const entry = { ref: `${this.tab}-${this.said}`, text };
     this.unsent.push(entry);
-    if (this.phase === "connected") {
-      this.sendEntry(entry);
-    }
+    this.sendNext();
     return entry;
+  },
+
+  /** Sends what the server will still know when it has to be said again: of more, some could be said twice. */
+  sendNext() {
+    while (this.phase === "connected" && this.underWay < Math.min(this.unsent.length, this.limits.unacknowledged)) {
+      this.sendEntry(this.unsent[this.underWay]);
+      this.underWay += 1;
+    }
+  },
+
+  /** The last that was sent and is not acknowledged. */
+  lastUnderWay() {
+    return this.unsent[this.underWay - 1];
   },
 
   /** Takes something back that was not acknowledged. */
   forget(entry) {
-    this.unsent = this.unsent.filter((other) => other !== entry);
+    const place = this.unsent.indexOf(entry);
+    if (place >= 0) {
+      this.unsent.splice(place, 1);
+      this.underWay -= place < this.underWay ? 1 : 0;
+    }
+    this.sendNext();
   },
 
   send(object) {
@@ -189,7 +209,13 @@ export const connection = {
     this.epoch = event.epoch;
     this.seq = event.recovered ? this.seq : event.seq;
     this.show("connected", `Connected as ${this.you.name}`);
-    this.unsent.forEach((entry) => this.sendEntry(entry));
+    this.limits = { ...this.limits, ...event.limits };
+    this.underWay = 0;
+    this.sendNext();
+    const guest = `guest${this.you.id.slice(1)}`;
+    if (this.name === "" && !this.you.name.startsWith(guest)) {
+      this.send({ type: "name", name: guest }); // The name of before, which we have given up.
+    }
     this.ping();
     this.pinger = setInterval(() => this.ping(), PING_EVERY_MS);
   },

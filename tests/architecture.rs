@@ -79,7 +79,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("prometheus_client", &["server/metrics.rs"]),
     ("hdrhistogram", &["server/times.rs"]),
     ("serde", &["chat/json.rs"]),
-    ("serde_json", &["server/stats.rs", "chat/json.rs"]),
+    ("serde_json", &["server/stats.rs", "chat/json.rs", "chat/tests/members.rs"]),
     ("slab", &["server", "chat"]),
     ("simdutf8", &["websocket"]),
     ("flate2", &["websocket/deflate.rs"]),
@@ -87,7 +87,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("sha1", &["websocket/handshake.rs", "server/site.rs"]),
     ("percent_encoding", &["server/site.rs", "server/redact.rs"]),
     ("form_urlencoded", &["server/site.rs"]),
-    ("unicode_normalization", &["server/site.rs", "chat/person.rs"]),
+    ("unicode_normalization", &["chat/identity.rs"]),
+    ("unicode_security", &["chat/identity.rs"]),
+    ("unicode_properties", &["chat/identity.rs"]),
+    ("unicode_script", &["chat/identity.rs"]),
 ];
 
 const FILE_LINES_MAX: usize = 500;

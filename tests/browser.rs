@@ -53,6 +53,14 @@ fn lines(page: &Page) -> Vec<String> {
     shown.iter().map(|line| line.as_str().expect("textContent is a string").to_string()).collect()
 }
 
+/// A text as the lines of a room show it: in one.
+fn one_line(text: &str) -> String {
+    let text = text.replace("\r\n", "\n");
+    text.split(['\n', '\u{b}', '\u{c}', '\r', '\u{85}', '\u{2028}', '\u{2029}'])
+        .collect::<Vec<_>>()
+        .join(" ⏎ ")
+}
+
 /// The lines that somebody said; without joins and leaves.
 fn said(page: &Page) -> Vec<String> {
     lines(page).into_iter().filter(|line| line.contains(" say: ") && !line.ends_with(" Logout")).collect()

@@ -1,11 +1,12 @@
 //! The last messages of a room: the end of all that it accepted, without a gap.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
 use jiff::Timestamp;
 
-use super::person::{PersonId, Voice};
+use super::person::{Member, PersonId};
 use crate::websocket::Kind;
 
 /// Bytes of the messages that a room remembers.
@@ -19,6 +20,8 @@ pub(super) struct Said {
     pub(super) id: PersonId,
     pub(super) who: Rc<str>,
     pub(super) kind: Kind,
+    /// Bytes of the JSON form, once somebody has asked; zero before.
+    pub(super) encoded_bytes: Cell<u32>,
     pub(super) payload: Box<[u8]>,
 }
 
@@ -26,7 +29,10 @@ pub(super) struct Said {
 #[derive(Debug, Default)]
 pub(super) struct History {
     messages: VecDeque<Said>,
+    /// Of the payloads.
     bytes: usize,
+    /// Of the allocations: the payloads', and the names' that are not those of the message before.
+    allocated: usize,
 }
 
 impl History {
@@ -35,7 +41,7 @@ impl History {
         &mut self,
         seq: u64,
         time: Timestamp,
-        voice: &Voice,
+        member: &Member,
         kind: Kind,
         payload: &[u8],
         most: usize,
@@ -44,45 +50,87 @@ impl History {
             return;
         }
         assert!(self.messages.back().is_none_or(|last| last.seq + 1 == seq), "no gap");
+        let (id, who) = (member.id, Rc::clone(&member.who));
+        let said = Said { seq, time, id, who, kind, encoded_bytes: Cell::new(0), payload: payload.into() };
         self.bytes += payload.len();
-        let (id, who) = (voice.id, Rc::clone(&voice.who));
-        self.messages.push_back(Said { seq, time, id, who, kind, payload: payload.into() });
+        self.allocated += allocation(payload.len()) + said.name_bytes(self.messages.back());
+        self.messages.push_back(said);
         while self.messages.len() > most || self.bytes > HISTORY_BYTES_MAX {
-            let oldest = self.messages.pop_front().expect("there is one");
-            self.bytes -= oldest.payload.len();
+            self.forget_oldest();
         }
     }
 
     /// What came behind `since`, if nothing of it is forgotten; `last` is the room's last number.
-    pub(super) fn behind(&self, since: u64, last: u64) -> Option<impl Iterator<Item = &Said>> {
+    pub(super) fn behind(
+        &self,
+        since: u64,
+        last: u64,
+    ) -> Option<impl Iterator<Item = &Said> + Clone + use<'_>> {
         let missed = usize::try_from(last.checked_sub(since)?).ok()?;
         let first = self.messages.len().checked_sub(missed)?;
         Some(self.messages.iter().skip(first))
     }
 
-    /// At most so many before `before`, the oldest first; and whether there are more.
-    pub(super) fn before(&self, before: u64, limit: usize) -> (impl Iterator<Item = &Said>, bool) {
+    /// The last before `before`, the oldest first: as many as asked for, and as fit so many bytes of the JSON
+    /// form, but one if there is one; and whether there are more.
+    pub(super) fn before(
+        &self,
+        before: u64,
+        limit: usize,
+        bytes_max: usize,
+    ) -> (impl Iterator<Item = &Said>, bool) {
         let end = self.messages.partition_point(|said| said.seq < before);
-        let start = end.saturating_sub(limit);
+        let mut start = end.saturating_sub(limit);
+        let mut bytes = 0;
+        for index in (start..end).rev() {
+            bytes += self.messages[index].encoded_bytes();
+            if bytes > bytes_max {
+                start = (index + 1).min(end - 1);
+                break;
+            }
+        }
         (self.messages.range(start..end), start > 0)
     }
 
-    /// When the last of them was said.
-    pub(super) fn last(&self) -> Option<Timestamp> {
-        self.messages.back().map(|said| said.time)
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
+    /// What all of it takes, with what it costs to have it.
+    pub(super) fn cost(&self) -> usize {
+        self.allocated + self.messages.capacity() * size_of::<Said>()
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
 
-    pub(super) fn clear(&mut self) {
-        *self = History::default();
+    /// Forgets the oldest until it costs so much at most.
+    pub(super) fn trim(&mut self, cost_max: usize) {
+        while !self.messages.is_empty() && self.allocated + self.messages.len() * size_of::<Said>() > cost_max
+        {
+            self.forget_oldest();
+        }
+        self.messages.shrink_to_fit();
     }
+
+    fn forget_oldest(&mut self) {
+        let oldest = self.messages.pop_front().expect("there is one");
+        self.bytes -= oldest.payload.len();
+        self.allocated -= allocation(oldest.payload.len());
+        // The name stays with the next one, if it is of the same.
+        let is_shared = self.messages.front().is_some_and(|next| Rc::ptr_eq(&next.who, &oldest.who));
+        self.allocated -= if is_shared { 0 } else { oldest.name_bytes(None) };
+    }
+}
+
+impl Said {
+    /// What its name takes, unless it is that of the message before.
+    fn name_bytes(&self, before: Option<&Said>) -> usize {
+        let is_shared = before.is_some_and(|before| Rc::ptr_eq(&before.who, &self.who));
+        if is_shared { 0 } else { allocation(self.who.len() + 2 * size_of::<usize>()) }
+    }
+}
+
+/// What an allocation of so many bytes takes: with its head, in steps of sixteen.
+pub(super) fn allocation(bytes: usize) -> usize {
+    if bytes == 0 { 0 } else { (bytes + 8).next_multiple_of(16).max(32) }
 }
 
 #[cfg(test)]
@@ -90,10 +138,10 @@ mod tests {
     use super::*;
 
     fn history(payloads: &[usize], most: usize) -> History {
-        let voice = Voice::new(PersonId(1), "10.0.0.1:1".parse().expect("an address"), Some("a"), None);
+        let member = Member::new(PersonId(1), "10.0.0.1:1".parse().expect("an address"), Some("a"), false);
         let mut history = History::default();
         for (seq, bytes) in (1..).zip(payloads) {
-            history.push(seq, Timestamp::UNIX_EPOCH, &voice, Kind::Text, &vec![b'x'; *bytes], most);
+            history.push(seq, Timestamp::UNIX_EPOCH, &member, Kind::Text, &vec![b'x'; *bytes], most);
         }
         history
     }
@@ -108,9 +156,9 @@ mod tests {
         assert!(history(&[1; 10], 0).is_empty());
         let half = HISTORY_BYTES_MAX / 2;
         let full = history(&[half, half, 1], 100);
-        assert_eq!((seqs(full.messages.iter()), full.bytes()), (vec![2, 3], half + 1));
+        assert_eq!((seqs(full.messages.iter()), full.bytes), (vec![2, 3], half + 1));
         let too_large = history(&[1, HISTORY_BYTES_MAX + 1], 100);
-        assert!(too_large.is_empty() && too_large.bytes() == 0, "what is behind it would leave a gap");
+        assert!(too_large.is_empty() && too_large.bytes == 0, "what is behind it would leave a gap");
     }
 
     #[test]
@@ -135,8 +183,38 @@ mod tests {
             (u64::MAX, 100, (3..=10).collect(), false),
             (0, 3, vec![], false),
         ] {
-            let (said, has_more) = history.before(before, limit);
+            let (said, has_more) = history.before(before, limit, usize::MAX);
             assert_eq!((seqs(said), has_more), (wanted, more), "before {before}");
         }
+    }
+
+    #[test]
+    fn an_answer_has_as_much_as_fits_and_one_at_least() {
+        let history = history(&[1000; 10], 8);
+        let one = history.messages[7].encoded_bytes();
+        for (bytes_max, wanted) in [
+            (0, vec![10]),
+            (one * 2 - 2, vec![10]),
+            (one * 2 - 1, vec![9, 10]),
+            (one * 100, (3..=10).collect()),
+        ] {
+            let (said, more) = history.before(11, 100, bytes_max);
+            assert_eq!((seqs(said), more), (wanted.clone(), wanted.len() < 8), "{bytes_max}");
+        }
+        let (said, more) = history.before(3, 100, 0);
+        assert_eq!((seqs(said), more), (vec![], false));
+    }
+
+    #[test]
+    fn what_it_costs_is_what_it_takes_and_nothing_is_left_of_what_goes() {
+        let mut history = history(&[1; 100], 100);
+        // Of 100 entries 128 have room; each payload takes 32 bytes, and the name is shared.
+        assert_eq!(history.cost(), 128 * size_of::<Said>() + 100 * 32 + 32);
+        assert!(size_of::<Said>() <= 72);
+        history.trim(1000);
+        assert!(history.cost() <= 1000 && !history.is_empty(), "{}", history.cost());
+        assert_eq!(history.messages.back().map(|said| said.seq), Some(100), "the oldest go");
+        history.trim(0);
+        assert_eq!((history.cost(), history.bytes), (0, 0));
     }
 }

@@ -2,10 +2,16 @@
 //! no frames.
 
 mod history;
+mod identity;
 mod json;
+mod keeping;
+mod kept;
 mod line;
+mod names;
 mod person;
+mod refs;
 mod room;
+mod secret;
 mod speech;
 
 use std::collections::{HashMap, VecDeque};
@@ -18,21 +24,18 @@ use slab::Slab;
 use crate::clock::{Now, Time};
 use crate::planted::planted;
 use crate::websocket::{CloseFrame, Kind};
+pub use identity::{NAME_CHARACTERS_MAX, person_name, place_name};
 use json::Event;
+use keeping::Keeping;
+use kept::Owner;
 use line::LocalTime;
-pub use person::{NAME_CHARACTERS_MAX, name_of};
-use person::{Persons, Voice};
-use room::Room;
+use person::{Member, Persons};
+use room::{Counts, Room};
+use secret::Secret;
 
 /// In a room with more members, a line for each join and leave would be most of the traffic: a
 /// thousand joins told to a thousand members are a million lines. They are counted instead.
 pub const MEMBERS_TOLD_SINGLY_MAX: usize = 100;
-/// A room in which nobody is keeps its history for so long.
-const EMPTY_ROOM_KEPT: Duration = Duration::from_secs(600);
-/// So many of them, at most.
-const EMPTY_ROOMS_MAX: usize = 1_000;
-/// Bytes of all histories together; over it, those go first that nobody has added to for longest.
-const HISTORIES_BYTES_MAX: usize = 64 << 20;
 /// Counts are told at most so often.
 pub const COUNTS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -107,6 +110,19 @@ pub struct Attendance {
     pub since: Option<(u64, String)>,
 }
 
+/// What a room may cost, and what its members are told of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Messages that a room remembers.
+    pub history_messages_max: usize,
+    /// Bytes that may wait for a client: what is answered must fit.
+    pub outbox_bytes_max: usize,
+    /// Bytes of a message.
+    pub message_bytes_max: usize,
+    /// Messages a second.
+    pub rate: Option<u32>,
+}
+
 /// What shall happen.
 #[derive(Debug)]
 pub enum Effect<'a> {
@@ -171,18 +187,15 @@ pub struct Chat {
     /// By client.
     seats: Vec<Seat>,
     persons: Persons,
-    /// Rooms whose last member left in this turn.
-    emptied: Vec<RoomId>,
-    /// Rooms that are kept for their history, the first to be forgotten first; some are in use again.
-    kept: VecDeque<(Time, RoomId)>,
+    keeping: Keeping,
     /// Rooms with counts to tell, the earliest first.
     counts_due: VecDeque<(Time, RoomId)>,
     time: LocalTime,
-    /// Messages that a room remembers.
-    history_max: usize,
-    history_bytes: usize,
+    limits: Limits,
     /// Of rooms; the next one differs.
     epoch: u64,
+    /// What names are hashed with.
+    names: Secret,
 }
 
 /// Where a client sits.
@@ -194,21 +207,20 @@ enum Seat {
 }
 
 impl Chat {
-    /// No rooms yet; lines will bear the local time of this zone, and each room remembers so many messages.
-    /// `seed` makes the epochs of this server differ from those of others, and of its own before a restart.
-    pub fn new(zone: TimeZone, history_max: usize, seed: u64) -> Chat {
+    /// No rooms yet; lines will bear the local time of this zone. `seed` makes the epochs of this server differ
+    /// from those of others, and of its own before a restart.
+    pub fn new(zone: TimeZone, limits: Limits, seed: u64) -> Chat {
         Chat {
             rooms: Slab::new(),
             places: HashMap::new(),
             seats: Vec::new(),
-            persons: Persons::default(),
-            emptied: Vec::new(),
-            kept: VecDeque::new(),
+            persons: Persons::new(seed),
+            keeping: Keeping::default(),
             counts_due: VecDeque::new(),
             time: LocalTime::new(zone),
-            history_max,
-            history_bytes: 0,
-            epoch: seed,
+            limits,
+            epoch: Secret::new(seed, "epochs").hash(""),
+            names: Secret::new(seed, "names"),
         }
     }
 
@@ -240,43 +252,53 @@ impl Chat {
         effect: &mut impl FnMut(Effect<'_>),
     ) {
         let Attendance { place, form, hears_self, name, key, since } = attendance;
+        self.forget_persons(now);
         let is_room = matches!(place, Place::Room(_));
         let id = self.room_at(place);
-        let voice = is_room.then(|| self.voice_for(now, id, address, form, name.as_deref(), key.as_deref()));
-        let room = &mut self.rooms[id.index()];
-        let is_new = voice.as_ref().is_some_and(|voice| room.voice_of(voice.id).is_none());
-        if let Some(voice) =
-            voice.as_ref().filter(|_| is_new && room.person_count() < MEMBERS_TOLD_SINGLY_MAX)
-        {
-            // To those who are here already; a line comes behind, since a newcomer hears his own.
-            let count = room.person_count() + 1;
-            tell_json(room, id, 0, || Event::Join { person: voice.into(), count }.encode(), effect);
-        }
-        let index = room.add(form, client, voice);
+        self.use_again(id);
+        let (index, is_new) = if is_room {
+            let (member, is_new) = self.member_for(id, address, form, name.as_deref(), key.as_deref());
+            let room = &mut self.rooms[id.index()];
+            room.is_large |= is_new && room.person_count() >= MEMBERS_TOLD_SINGLY_MAX;
+            if is_new && !room.is_large {
+                // To those who are here already; a line comes behind, since a newcomer hears his own.
+                let (person, count) = ((&member).into(), room.person_count() + 1);
+                tell_json(room, id, 0, || Event::Join { person, count }.encode(), effect);
+            }
+            (room.add(form, client, member), is_new)
+        } else {
+            (self.rooms[id.index()].add_listener(form, client), false)
+        };
         effect(Effect::Join { room: id, form, client });
         let index = u32::try_from(index).expect("members are clients");
         self.seats[client.index()] = Seat::Member { room: id, form, hears_self, index };
         self.welcome(now, client, is_new, since.as_ref(), effect);
     }
 
-    /// What a newcomer is called: as it wishes, if nobody else is called that.
-    fn voice_for(
+    /// Who comes with a connection, and whether it is somebody new here: called as it wishes, if nobody else is
+    /// called that.
+    fn member_for(
         &mut self,
-        now: Now,
         room: RoomId,
         address: SocketAddr,
         form: Form,
-        name: Option<&str>,
+        wish: Option<&str>,
         key: Option<&str>,
-    ) -> Voice {
-        let (id, key) = self.persons.arrive(now.time, key);
+    ) -> (Member, bool) {
+        let id = self.persons.arrive(key);
         let room = &mut self.rooms[room.index()];
-        if let Some(known) = room.voice_of(id) {
-            return known.clone();
+        if let Some(known) = room.find(id) {
+            let mut member = known.clone();
+            member.owner = Owner::of(address);
+            return (member, false);
         }
-        let guest = (form == Form::Json).then(|| format!("guest{}", id.0));
-        let name = name.map(str::to_owned).or(guest).map(|name| room.names.take(&name));
-        Voice::new(id, address, name.as_deref(), key)
+        let name = room.names.take(id, wish);
+        let guest = || format!("guest{}", id.0);
+        let name = match form {
+            Form::Json => name.or_else(|| room.names.take(id, Some(&guest()))),
+            Form::Plain => name,
+        };
+        (Member::new(id, address, name.as_deref(), key.is_some()), true)
     }
 
     /// Clients have gone, for whatever reason: those who stay are told. Of the ones who go
@@ -284,13 +306,13 @@ impl Chat {
     pub fn leave(&mut self, now: Now, clients: &[ClientId], effect: &mut impl FnMut(Effect<'_>)) {
         let mut gone = Vec::new();
         for &client in clients {
-            if let Some((room, form, voice)) = self.unseat(now, client) {
+            if let Some((room, form, member)) = self.unseat(now, client) {
                 effect(Effect::Leave { room, form, client });
-                gone.extend(voice.map(|voice| (room, voice)));
+                gone.extend(member.map(|member| (room, member)));
             }
         }
-        for (room, voice) in gone {
-            self.tell_leave(now, room, &voice, effect);
+        for (room, member) in gone {
+            self.tell_leave(now, room, &member, effect);
         }
     }
 
@@ -304,76 +326,22 @@ impl Chat {
                 continue;
             };
             room.counts_due = None;
-            let (joined, left) = (std::mem::take(&mut room.joined), std::mem::take(&mut room.left));
+            let counts = std::mem::take(&mut room.counts);
+            room.is_large = room.person_count() > MEMBERS_TOLD_SINGLY_MAX;
             let room = &self.rooms[id.index()];
-            let count = room.person_count();
-            let line = line::counts(self.time.at(now.wall), joined, left, room.member_count());
+            let line = line::counts(self.time.at(now.wall), counts, room.member_count());
             tell_plain(room, id, Kind::Text, &[line.as_bytes()], effect);
-            tell_json(room, id, 0, || Event::Presence { count, joined, left }.encode(), effect);
+            // From here on each is told again, so everybody is introduced to everybody.
+            let members = (!room.is_large).then(|| room.people().0);
+            let event = || Event::presence(room.person_count(), counts, members, false).encode();
+            tell_json(room, id, 0, event, effect);
         }
     }
 
     /// When [`Chat::handle_timeout`] and [`Chat::forget_rooms`] want to be called.
     pub fn deadline(&self) -> Time {
         let counts = self.counts_due.front().map_or(Time::NEVER, |(due, _)| *due);
-        let kept = self.kept.front().map_or(Time::NEVER, |(due, _)| *due);
-        counts.min(kept)
-    }
-
-    /// Forgets rooms without members, those with a history later. Called when the turn's messages are
-    /// delivered, so that a room's slot does not change owner before.
-    pub fn forget_rooms(&mut self, now: Now, forgotten: &mut impl FnMut(RoomId)) {
-        for id in std::mem::take(&mut self.emptied) {
-            let Some(room) = self.rooms.get_mut(id.index()).filter(|room| room.member_count() == 0) else {
-                continue;
-            };
-            if planted!("rooms_pile_up") {
-                continue;
-            }
-            if room.history.is_empty() {
-                self.forget(id, forgotten);
-            } else if room.empty_since.is_none() {
-                room.empty_since = Some(now.time);
-                self.kept.push_back((now.time + EMPTY_ROOM_KEPT, id));
-            }
-        }
-        while let Some(&(due, id)) = self.kept.front() {
-            let is_over = due <= now.time || self.kept.len() > EMPTY_ROOMS_MAX;
-            let since = self.rooms.get(id.index()).and_then(|room| room.empty_since);
-            let is_meant = since.is_some_and(|since| since + EMPTY_ROOM_KEPT == due);
-            if is_meant && !is_over {
-                break;
-            }
-            self.kept.pop_front();
-            if is_meant {
-                self.forget(id, forgotten);
-            }
-        }
-        self.limit_histories();
-    }
-
-    fn forget(&mut self, id: RoomId, forgotten: &mut impl FnMut(RoomId)) {
-        let room = self.rooms.remove(id.index());
-        self.history_bytes -= room.history.bytes();
-        self.places.remove(room.place());
-        forgotten(id);
-    }
-
-    /// All histories together have a limit: the longest silent lose theirs, down to three quarters of it.
-    fn limit_histories(&mut self) {
-        if self.history_bytes <= HISTORIES_BYTES_MAX {
-            return;
-        }
-        let mut rooms: Vec<_> =
-            self.rooms.iter_mut().filter_map(|(_, room)| Some((room.history.last()?, room))).collect();
-        rooms.sort_by_key(|(last, _)| *last);
-        for (_, room) in rooms {
-            if self.history_bytes <= HISTORIES_BYTES_MAX / 4 * 3 {
-                return;
-            }
-            self.history_bytes -= room.history.bytes();
-            room.history.clear();
-        }
+        counts.min(self.keeping.due()).min(self.persons.due())
     }
 
     /// Who hears one form of what is published in a room.
@@ -421,37 +389,33 @@ impl Chat {
         }
         // Odd, so that all values come before one comes again.
         self.epoch = self.epoch.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let room = RoomId::new(self.rooms.insert(Room::new(place.clone(), self.epoch)));
+        let room = RoomId::new(self.rooms.insert(Room::new(place.clone(), self.epoch, self.names)));
         self.places.insert(place, room);
         room
     }
 
-    fn unseat(&mut self, now: Now, client: ClientId) -> Option<(RoomId, Form, Option<Voice>)> {
+    fn unseat(&mut self, now: Now, client: ClientId) -> Option<(RoomId, Form, Option<Member>)> {
         let seat = self.seats.get_mut(client.index())?;
         let Seat::Member { room: id, form, index, .. } = std::mem::replace(seat, Seat::Nowhere) else {
             return None;
         };
         let room = &mut self.rooms[id.index()];
-        let (voice, moved, has_gone) = room.remove(form, index as usize);
-        if let Some(voice) = &voice {
-            self.persons.leave(now.time, client, voice.key.as_ref());
-        }
-        if room.member_count() == 0 {
-            self.emptied.push(id);
-        }
+        let (member, moved, has_gone) = room.remove(form, index as usize);
+        let key = (id, room.epoch);
+        self.retire(now, member.as_ref(), has_gone, key);
         if let Some(moved) = moved.filter(|_| !planted!("seat_not_updated")) {
             match &mut self.seats[moved.index()] {
                 Seat::Member { index: moved_index, .. } => *moved_index = index,
                 Seat::Nowhere | Seat::Echo => unreachable!("members have seats"),
             }
         }
-        Some((id, form, voice.filter(|_| has_gone)))
+        Some((id, form, member.filter(|_| has_gone)))
     }
 
-    fn count(&mut self, now: Now, id: RoomId, joined: u32, left: u32) {
+    /// Counts what is not told at once.
+    fn count(&mut self, now: Now, id: RoomId, what: impl FnOnce(&mut Counts)) {
         let room = &mut self.rooms[id.index()];
-        room.joined += joined;
-        room.left += left;
+        what(&mut room.counts);
         if room.counts_due.is_none() {
             let due = now.time + COUNTS_INTERVAL;
             room.counts_due = Some(due);

@@ -1,230 +1,182 @@
-//! Who speaks: names, and what a person with a key has said, over all connections and a while longer.
+//! Who speaks, and the people with a key: over all connections, and a while longer.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use unicode_normalization::UnicodeNormalization as _;
-
-use super::ClientId;
+use super::RoomId;
+use super::kept::{Kept, Owner, Ticket};
+use super::refs::Refs;
+use super::secret::Secret;
 use crate::clock::Time;
 
-/// Names of people, in characters.
-pub const NAME_CHARACTERS_MAX: usize = 32;
 /// A person with a key is known for so long after the last connection has gone.
 const PERSON_KEPT: Duration = Duration::from_secs(600);
-/// So many of those who have gone are known.
-const PERSONS_KEPT_MAX: usize = 10_000;
-/// The last messages of a person that are known by their `ref`.
-const REFS_MAX: usize = 64;
+/// Memory that those take who have gone.
+const PERSONS_BYTES_MAX: usize = 16 << 20;
+/// So many are forgotten at once: it bounds the turn in which it happens.
+const FORGOTTEN_AT_ONCE_MAX: usize = 2_048;
+/// Rooms in which a person's name is held, the last ones.
+const NAMES_HELD_MAX: usize = 8;
+/// What one costs: itself, twice by hash, and the name that is held in a room.
+const PERSON_BYTES: usize = 2 * (size_of::<(PersonId, Person)>() + size_of::<([u64; 2], PersonId)>());
+const HELD_NAME_BYTES: usize = 256;
 
 /// A person's number: it is never given again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct PersonId(pub(super) u64);
 
-/// What a member is called.
+/// Somebody in a room, with all connections there.
 #[derive(Clone, Debug)]
-pub(super) struct Voice {
+pub(super) struct Member {
     pub(super) id: PersonId,
     /// Before `say:` and in the JSON form: `('IP', PORT)` or the name given.
     pub(super) who: Rc<str>,
-    /// In `Welcome` and `Logout`: the IP or the name given.
-    pub(super) name: Rc<str>,
-    /// Presented by those who are one person with several connections.
-    pub(super) key: Option<Rc<str>>,
+    /// Who pays for what is kept.
+    pub(super) owner: Owner,
+    /// Connections here.
+    pub(super) connections: u32,
+    /// The place in the order of all.
+    pub(super) position: u32,
+    /// The length of the IP in `who`; zero if that is a name.
+    ip_length: u8,
+    /// Whether it has a key, and may have several connections.
+    pub(super) has_key: bool,
 }
 
-impl Voice {
-    pub(super) fn new(id: PersonId, address: SocketAddr, name: Option<&str>, key: Option<Rc<str>>) -> Voice {
+impl Member {
+    pub(super) fn new(id: PersonId, address: SocketAddr, name: Option<&str>, has_key: bool) -> Member {
         // A dual-stack listener shows IPv4 peers as `::ffff:a.b.c.d`; people know them without.
-        let ip = address.ip().to_canonical();
-        match name {
-            Some(name) => {
-                let name: Rc<str> = name.into();
-                Voice { id, who: Rc::clone(&name), name, key }
-            }
-            None => {
-                let who = format!("('{ip}', {})", address.port());
-                Voice { id, who: who.into(), name: ip.to_string().into(), key }
-            }
+        let ip = address.ip().to_canonical().to_string();
+        let (who, ip_length) = match name {
+            Some(name) => (name.into(), 0),
+            None => (format!("('{ip}', {})", address.port()).into(), ip.len()),
+        };
+        let ip_length = u8::try_from(ip_length).expect("an address is short");
+        Member { id, who, owner: Owner::of(address), connections: 1, position: 0, ip_length, has_key }
+    }
+
+    /// In `Welcome` and `Logout`: the IP or the name given.
+    pub(super) fn name(&self) -> &str {
+        match usize::from(self.ip_length) {
+            0 => &self.who,
+            length => &self.who[2..2 + length],
         }
     }
 
     /// Whether it has chosen its name.
     pub(super) fn is_named(&self) -> bool {
-        Rc::ptr_eq(&self.who, &self.name)
+        self.ip_length == 0
+    }
+
+    /// Calls it something else.
+    pub(super) fn rename(&mut self, name: Rc<str>) {
+        (self.who, self.ip_length) = (name, 0);
     }
 }
 
-/// What somebody has said, by `ref`: each with its room's epoch and its number there.
-#[derive(Debug, Default)]
-struct Refs(VecDeque<(Box<str>, u64, u64)>);
+/// A room, by its slot and its epoch: the slot may be another's later.
+pub(super) type RoomKey = (RoomId, u64);
 
-impl Refs {
-    fn find(&self, reference: &str, epoch: u64) -> Option<u64> {
-        self.0.iter().find(|(known, of, _)| &**known == reference && *of == epoch).map(|(_, _, seq)| *seq)
-    }
-
-    fn note(&mut self, reference: &str, epoch: u64, seq: u64) {
-        if self.0.len() == REFS_MAX {
-            self.0.pop_front();
-        }
-        self.0.push_back((reference.into(), epoch, seq));
-    }
-}
-
-/// Everybody who has a key, and what those without have said.
-#[derive(Debug, Default)]
+/// Everybody who has a key, and what people have said.
+#[derive(Debug)]
 pub(super) struct Persons {
+    secret: Secret,
     last: u64,
-    by_key: HashMap<Rc<str>, Person>,
-    /// Those who have gone, the earliest first; some may be back.
-    gone: VecDeque<(Time, Rc<str>)>,
-    /// Of connections without a key that use `ref`.
-    keyless: HashMap<ClientId, Refs>,
+    /// By two hashes of the key: a key is a secret, and may be long.
+    by_key: HashMap<[u64; 2], PersonId>,
+    known: HashMap<PersonId, Person>,
+    /// Those who have gone.
+    gone: Kept<PersonId>,
+    pub(super) refs: Refs,
 }
 
 #[derive(Debug)]
 struct Person {
-    id: PersonId,
+    key: [u64; 2],
     connections: u32,
-    gone_at: Time,
-    refs: Refs,
+    /// Where the name is held, the last one last.
+    held: Vec<RoomKey>,
+    gone: Option<Ticket>,
 }
 
 impl Persons {
+    pub(super) fn new(seed: u64) -> Persons {
+        Persons {
+            secret: Secret::new(seed, "keys"),
+            last: 0,
+            by_key: HashMap::new(),
+            known: HashMap::new(),
+            gone: Kept::default(),
+            refs: Refs::new(Secret::new(seed, "refs")),
+        }
+    }
+
     /// A connection has come: somebody new, or a person who is known by the key.
-    pub(super) fn arrive(&mut self, now: Time, key: Option<&str>) -> (PersonId, Option<Rc<str>>) {
-        self.forget(now);
-        if let Some((key, person)) = key.and_then(|key| self.by_key.get_key_value(key)) {
-            let (key, id) = (Rc::clone(key), person.id);
-            self.by_key.get_mut(&key).expect("just found").connections += 1;
-            return (id, Some(key));
+    pub(super) fn arrive(&mut self, key: Option<&str>) -> PersonId {
+        let key = key.map(|key| [self.secret.hash(key), Secret::hash(self.secret, &format!("{key} again"))]);
+        if let Some(id) = key.and_then(|key| self.by_key.get(&key).copied()) {
+            let person = self.known.get_mut(&id).expect("who has a key is known");
+            person.connections += 1;
+            if let Some(ticket) = person.gone.take() {
+                self.gone.remove(ticket);
+            }
+            return id;
         }
         self.last += 1;
         let id = PersonId(self.last);
-        let key: Option<Rc<str>> = key.map(Into::into);
-        if let Some(key) = &key {
-            let person = Person { id, connections: 1, gone_at: Time::NEVER, refs: Refs::default() };
-            self.by_key.insert(Rc::clone(key), person);
+        if let Some(key) = key {
+            self.by_key.insert(key, id);
+            self.known.insert(id, Person { key, connections: 1, held: Vec::new(), gone: None });
         }
-        (id, key)
+        id
     }
 
     /// A connection has gone.
-    pub(super) fn leave(&mut self, now: Time, client: ClientId, key: Option<&Rc<str>>) {
-        self.keyless.remove(&client);
-        if let Some(key) = key
-            && let Some(person) = self.by_key.get_mut(key)
+    pub(super) fn leave(&mut self, now: Time, member: &Member) {
+        let Some(person) = self.known.get_mut(&member.id) else {
+            return self.refs.forget(member.id);
+        };
+        person.connections -= 1;
+        if person.connections == 0 {
+            let bytes = PERSON_BYTES + person.held.capacity().max(1) * HELD_NAME_BYTES;
+            person.gone = Some(self.gone.add(member.id, member.owner, bytes, now + PERSON_KEPT));
+        }
+    }
+
+    /// Notes that a person's name is held in a room; returns the room where it is held no more instead.
+    pub(super) fn hold_name(&mut self, id: PersonId, room: RoomKey) -> Option<RoomKey> {
+        let held = &mut self.known.get_mut(&id)?.held;
+        held.retain(|other| *other != room);
+        held.push(room);
+        (held.len() > NAMES_HELD_MAX).then(|| held.remove(0))
+    }
+
+    /// Forgets those whose time is over, and those for whom there is no room: with where their names were held.
+    pub(super) fn forget(&mut self, now: Time) -> Vec<(PersonId, Vec<RoomKey>)> {
+        let mut gone = Vec::new();
+        while gone.len() < FORGOTTEN_AT_ONCE_MAX
+            && let Some(id) = self.gone.pop_due(now)
         {
-            person.connections -= 1;
-            if person.connections == 0 {
-                person.gone_at = now;
-                self.gone.push_back((now, Rc::clone(key)));
-            }
+            gone.push(id);
         }
-        self.forget(now);
-    }
-
-    /// The number of what was said with this `ref` before, in the room of this epoch.
-    pub(super) fn said(
-        &self,
-        client: ClientId,
-        key: Option<&Rc<str>>,
-        reference: &str,
-        epoch: u64,
-    ) -> Option<u64> {
-        match key {
-            Some(key) => self.by_key.get(key)?.refs.find(reference, epoch),
-            None => self.keyless.get(&client)?.find(reference, epoch),
+        if self.gone.bytes() > PERSONS_BYTES_MAX {
+            gone.extend(self.gone.evict(PERSONS_BYTES_MAX / 4 * 3, FORGOTTEN_AT_ONCE_MAX));
         }
+        gone.into_iter()
+            .map(|id| {
+                let person = self.known.remove(&id).expect("who has gone is known");
+                self.by_key.remove(&person.key);
+                self.refs.forget(id);
+                (id, person.held)
+            })
+            .collect()
     }
 
-    /// Notes what was said with a `ref`.
-    pub(super) fn note(
-        &mut self,
-        client: ClientId,
-        key: Option<&Rc<str>>,
-        reference: &str,
-        epoch: u64,
-        seq: u64,
-    ) {
-        let refs = match key {
-            Some(key) => &mut self.by_key.get_mut(key).expect("who speaks is here").refs,
-            None => self.keyless.entry(client).or_default(),
-        };
-        refs.note(reference, epoch, seq);
-    }
-
-    fn forget(&mut self, now: Time) {
-        while let Some((gone_at, key)) = self.gone.front() {
-            if self.gone.len() <= PERSONS_KEPT_MAX && *gone_at + PERSON_KEPT > now {
-                return;
-            }
-            // Who has come back since has another entry, or none.
-            if self
-                .by_key
-                .get(key)
-                .is_some_and(|person| person.connections == 0 && person.gone_at == *gone_at)
-            {
-                self.by_key.remove(key);
-            }
-            self.gone.pop_front();
-        }
-    }
-}
-
-/// A person's name in its normal form, if it is one: anything that shows what it is. Control characters,
-/// direction marks and invisible characters would let one person look like another.
-pub fn name_of(text: &str) -> Option<String> {
-    let name: String = text.nfc().collect();
-    let is_hidden = |char: char| {
-        char.is_control()
-            || matches!(char,
-                '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}'
-                | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
-                | '\u{2060}'..='\u{206F}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}'
-                | '\u{FFF0}'..='\u{FFFD}' | '\u{E0000}'..='\u{E0FFF}')
-    };
-    let is_blank = name.trim().is_empty() || name.trim() != name;
-    let is_name = !is_blank && !name.chars().any(is_hidden) && name.chars().count() <= NAME_CHARACTERS_MAX;
-    is_name.then_some(name)
-}
-
-/// The names of a room: each is taken once, whatever the case of its letters.
-#[derive(Debug, Default)]
-pub(super) struct Names {
-    /// With the number that is tried next for another one of that name.
-    taken: HashMap<String, u32>,
-}
-
-impl Names {
-    /// Takes a name, or the first of `name-2`, `name-3` … that is free.
-    pub(super) fn take(&mut self, name: &str) -> String {
-        let folded = name.to_lowercase();
-        let Some(next) = self.taken.get_mut(&folded) else {
-            self.taken.insert(folded, 2);
-            return name.to_owned();
-        };
-        let mut number = *next;
-        loop {
-            let suffix = format!("-{number}");
-            let kept = NAME_CHARACTERS_MAX - suffix.len();
-            let other: String = name.chars().take(kept).chain(suffix.chars()).collect();
-            number += 1;
-            let other_folded = other.to_lowercase();
-            if !self.taken.contains_key(&other_folded) {
-                self.taken.insert(folded, number);
-                self.taken.insert(other_folded, 2);
-                return other;
-            }
-        }
-    }
-
-    /// Gives a name back.
-    pub(super) fn free(&mut self, name: &str) {
-        self.taken.remove(&name.to_lowercase());
+    /// When the next one is forgotten.
+    pub(super) fn due(&self) -> Time {
+        self.gone.due()
     }
 }
 
@@ -232,70 +184,72 @@ impl Names {
 mod tests {
     use super::*;
 
+    fn member(id: PersonId, address: &str) -> Member {
+        Member::new(id, address.parse().expect("an address"), Some("a"), true)
+    }
+
     #[test]
-    fn a_name_is_taken_once() {
-        let mut names = Names::default();
-        let taken: Vec<String> =
-            ["alice", "Alice", "bob", "alice", "alice-2"].map(|name| names.take(name)).into();
-        assert_eq!(taken, ["alice", "Alice-2", "bob", "alice-3", "alice-2-2"]);
-        names.free("alice");
-        assert_eq!(names.take("ALICE"), "ALICE");
-        let long = "é".repeat(32);
-        assert_eq!(names.take(&long), long);
-        let second = names.take(&long);
-        assert!(second.ends_with("é-2") && second.chars().count() == 32, "{second}");
+    fn a_quiet_member_is_small() {
+        // Beside it, four bytes in the order of all, and four for each connection.
+        assert!(size_of::<Member>() <= 48, "{}", size_of::<Member>());
     }
 
     #[test]
     fn a_person_with_a_key_is_known_for_a_while() {
-        let mut persons = Persons::default();
-        let (at, client) = (Time::from_millis, ClientId::new(3));
-        let (first, key) = persons.arrive(at(0), Some("secret"));
-        let (second, _) = persons.arrive(at(1), Some("secret"));
-        assert_eq!(first, second);
-        assert_ne!(persons.arrive(at(1), None).0, persons.arrive(at(1), None).0, "without one, all differ");
-        persons.note(client, key.as_ref(), "a", 7, 120);
-        assert_eq!(persons.said(client, key.as_ref(), "a", 7), Some(120));
-        assert_eq!(persons.said(client, key.as_ref(), "a", 8), None, "another room");
+        let mut persons = Persons::new(1);
+        let at = Time::from_millis;
+        let first = persons.arrive(Some("secret"));
+        assert_eq!(first, persons.arrive(Some("secret")));
+        assert_ne!(persons.arrive(None), persons.arrive(None), "without one, all differ");
+        let alice = member(first, "10.0.0.1:1");
+        persons.refs.note(at(10), first, alice.owner, "a", 7, 120);
+        assert_eq!(persons.refs.find(first, "a", 7), Some(120));
+        assert_eq!(persons.refs.find(first, "a", 8), None, "another room");
         for time in [10, 20] {
-            persons.leave(at(time), client, key.as_ref());
+            persons.leave(at(time), &alice);
         }
-        let (third, key) = persons.arrive(at(600_000), Some("secret"));
-        assert_eq!((third, persons.said(client, key.as_ref(), "a", 7)), (first, Some(120)));
-        persons.leave(at(700_000), client, key.as_ref());
-        assert_ne!(persons.arrive(at(1_300_000), Some("secret")).0, first, "forgotten");
+        assert!(persons.forget(at(600_019)).is_empty());
+        assert_eq!(persons.arrive(Some("secret")), first);
+        assert_eq!(persons.refs.find(first, "a", 7), Some(120));
+        persons.leave(at(700_000), &alice);
+        assert!(persons.forget(at(1_299_999)).is_empty(), "its time began anew");
+        assert_eq!(persons.forget(at(1_300_000)), [(first, vec![])]);
+        assert_ne!(persons.arrive(Some("secret")), first, "forgotten");
+        assert_eq!(persons.refs.find(first, "a", 7), None);
     }
 
     #[test]
-    fn no_more_are_kept_than_may_be() {
-        let mut persons = Persons::default();
-        for number in 0..PERSONS_KEPT_MAX + 100 {
-            let (_, key) = persons.arrive(Time::default(), Some(&format!("key {number}")));
-            persons.leave(Time::default(), ClientId::new(0), key.as_ref());
+    fn a_name_is_held_in_the_last_rooms() {
+        let mut persons = Persons::new(1);
+        let id = persons.arrive(Some("secret"));
+        let room = |number| (RoomId::new(number), 0);
+        for number in 0..NAMES_HELD_MAX {
+            assert_eq!(persons.hold_name(id, room(number)), None);
         }
-        assert_eq!((persons.by_key.len(), persons.gone.len()), (PERSONS_KEPT_MAX, PERSONS_KEPT_MAX));
-        let client = ClientId::new(1);
-        (0..1_000).for_each(|number| persons.note(client, None, &number.to_string(), 1, number));
-        assert_eq!(persons.said(client, None, "999", 1), Some(999));
-        assert_eq!(persons.said(client, None, "900", 1), None, "only the last ones");
-        persons.leave(Time::default(), client, None);
-        assert!(persons.keyless.is_empty());
+        assert_eq!(persons.hold_name(id, room(0)), None, "once each");
+        assert_eq!(persons.hold_name(id, room(NAMES_HELD_MAX)), Some(room(1)));
+        assert_eq!(persons.hold_name(PersonId(99), room(0)), None, "who has no key holds none");
     }
 
+    /// A stranger who comes under ten thousand keys is forgotten before somebody else.
     #[test]
-    fn names() {
-        for (text, wanted) in [
-            ("alice", Some("alice")),
-            ("e\u{301}", Some("é")),
-            ("你好 大家", Some("你好 大家")),
-            ("", None),
-            (" a", None),
-            ("a\u{202e}b", None),
-            ("a\u{200b}b", None),
-            ("a\nb", None),
-        ] {
-            assert_eq!(name_of(text).as_deref(), wanted, "{text:?}");
+    fn over_the_budget_who_left_most_is_forgotten_first() {
+        let mut persons = Persons::new(1);
+        let visitor = persons.arrive(Some("visitor"));
+        persons.leave(Time::default(), &member(visitor, "10.0.0.1:1"));
+        let mut come = 0;
+        let mut forgotten = Vec::new();
+        while forgotten.is_empty() {
+            come += 1;
+            let id = persons.arrive(Some(&format!("key {come}")));
+            persons.leave(Time::default(), &member(id, "10.0.0.2:1"));
+            forgotten = persons.forget(Time::default());
+            assert!(come < 100_000);
         }
-        assert!(name_of(&"x".repeat(32)).is_some() && name_of(&"x".repeat(33)).is_none());
+        assert!(come > 10_000, "{come}");
+        assert!(forgotten.iter().all(|(id, _)| *id != visitor));
+        assert_eq!(forgotten[0].0, PersonId(visitor.0 + 1), "the oldest of who has most");
+        assert!(persons.known.len() == persons.by_key.len() && persons.gone.len() == persons.known.len());
+        assert_eq!(persons.arrive(Some("visitor")), visitor);
     }
 }

@@ -1,16 +1,20 @@
 //! What is said in rooms, and what is answered: lines and JSON, side by side.
 
-use super::json::{Epoch, Event, Person, REF_BYTES_MAX, Request};
-use super::person::{Voice, name_of};
-use super::{
-    Chat, ClientId, Effect, Form, MEMBERS_TOLD_SINGLY_MAX, Place, RoomId, Seat, line, tell_json, tell_plain,
-};
+use super::history::Said;
+use super::identity::person_name;
+use super::json::{self, Epoch, Event, Person, REF_BYTES_MAX, Request};
+use super::person::Member;
+use super::refs::UNACKNOWLEDGED_MAX;
+use super::room::Counts;
+use super::{Chat, ClientId, Effect, Form, Place, RoomId, Seat, line, tell_json, tell_plain};
 use crate::clock::Now;
 use crate::websocket::{CloseCode, CloseFrame, Kind};
 
 /// Messages in an answer to `history`, if no number is given, and at most.
-const PAGE_DEFAULT: usize = 50;
-const PAGE_MAX: usize = 100;
+const PAGE_DEFAULT: u64 = 50;
+const PAGE_MAX: u64 = 100;
+/// An answer takes so many bytes at most, and half of what may wait for a client.
+const ANSWER_BYTES_MAX: usize = 256 * 1024;
 
 impl Chat {
     /// A client has said something.
@@ -55,14 +59,19 @@ impl Chat {
     ) -> u64 {
         let Seat::Member { room: id, form, index, .. } = self.seat(client) else { return 0 };
         let room = &mut self.rooms[id.index()];
-        let before = room.history.bytes();
-        let seq = room.number(form, index as usize, now.wall, kind, payload, self.history_max);
-        self.history_bytes = self.history_bytes + room.history.bytes() - before;
-        let room = &*room;
+        let before = room.history.cost();
+        let most = self.limits.history_messages_max;
+        let seq = room.number(form, index as usize, now.wall, kind, payload, most);
+        self.keeping.note_change(before, room.history.cost());
+        let room = &self.rooms[id.index()];
         let voice = room.voice(form, index as usize).expect("this is a room");
         match kind {
             Kind::Binary => tell_plain(room, id, kind, &[payload], effect),
-            Kind::Text => tell_plain(room, id, kind, &voice.say(self.time.at(now.wall), payload), effect),
+            Kind::Text if room.members(Form::Plain).is_empty() => {}
+            Kind::Text => {
+                let line = line::one_line(payload);
+                tell_plain(room, id, kind, &voice.say(self.time.at(now.wall), &line), effect);
+            }
         }
         let said = || Event::said(seq, now.wall, Person::from(voice), kind, payload).encode();
         tell_json(room, id, seq, said, effect);
@@ -97,12 +106,10 @@ impl Chat {
                 None | Some("") => refuse("no_text", "`say` wants a `text` that is not empty"),
                 Some(text) => self.say(now, client, text, reference, effect),
             },
-            "name" => match request.name.as_deref().and_then(name_of) {
-                None => refuse(
-                    "bad_name",
-                    "a name is 1 to 32 characters without control, direction or invisible ones, and no space at its ends",
-                ),
-                Some(name) => self.rename(client, &name, effect),
+            "name" => match request.name.as_deref().map(person_name) {
+                None => refuse("bad_name", "`name` wants a `name`"),
+                Some(Err(advice)) => refuse("bad_name", advice),
+                Some(Ok(name)) => self.rename(now, client, &name, effect),
             },
             "history" => self.answer_history(client, &request, effect),
             "ping" => send(client, &Event::Pong { reference }, effect),
@@ -119,31 +126,37 @@ impl Chat {
         reference: Option<&str>,
         effect: &mut impl FnMut(Effect<'_>),
     ) {
+        let Some(reference) = reference else {
+            self.accept(now, client, Kind::Text, text.as_bytes(), effect);
+            return;
+        };
         let Seat::Member { room, form, index, .. } = self.seat(client) else { return };
         let room = &self.rooms[room.index()];
-        let (epoch, key) = (room.epoch, room.voice(form, index as usize).and_then(|voice| voice.key.clone()));
-        let known = reference.and_then(|reference| self.persons.said(client, key.as_ref(), reference, epoch));
-        let seq = known.unwrap_or_else(|| self.accept(now, client, Kind::Text, text.as_bytes(), effect));
-        let Some(reference) = reference else { return };
-        if known.is_none() {
-            self.persons.note(client, key.as_ref(), reference, epoch, seq);
-        }
+        let voice = room.voice(form, index as usize).expect("this is a room");
+        let (epoch, id, owner) = (room.epoch, voice.id, voice.owner);
+        let known = self.persons.refs.find(id, reference, epoch);
+        let seq = known.unwrap_or_else(|| {
+            let seq = self.accept(now, client, Kind::Text, text.as_bytes(), effect);
+            self.persons.refs.note(now.time, id, owner, reference, epoch, seq);
+            seq
+        });
         send(client, &Event::Ack { reference, seq }, effect);
     }
 
-    fn rename(&mut self, client: ClientId, name: &str, effect: &mut impl FnMut(Effect<'_>)) {
+    /// Somebody wants to be called something else. In a large room it alone is told, and the others a count.
+    fn rename(&mut self, now: Now, client: ClientId, wish: &str, effect: &mut impl FnMut(Effect<'_>)) {
         let Seat::Member { room: id, form, index, .. } = self.seat(client) else { return };
         let room = &mut self.rooms[id.index()];
-        let before = room.voice(form, index as usize).expect("this is a room").clone();
-        // His own name is free for him.
-        if before.is_named() {
-            room.names.free(&before.who);
-        }
-        let name = room.names.take(name);
-        room.rename(form, index as usize, &name);
-        if *before.who != *name {
-            let event = Event::Name { id: before.id, from: &before.who, to: &name };
+        let person = room.voice(form, index as usize).expect("this is a room").id;
+        let (from, to) = room.rename(form, index as usize, wish);
+        let event = Event::Name { id: person, from: &from, to: &to };
+        if from == to || room.is_large {
+            send(client, &event, effect);
+        } else {
             tell_json(room, id, 0, || event.encode(), effect);
+        }
+        if from != to && room.is_large {
+            self.count(now, id, |counts| counts.renamed += 1);
         }
     }
 
@@ -151,8 +164,9 @@ impl Chat {
         let Seat::Member { room, .. } = self.seat(client) else { return };
         let room = &self.rooms[room.index()];
         let before = request.before.unwrap_or(room.seq + 1);
-        let limit = request.limit.unwrap_or(PAGE_DEFAULT).min(PAGE_MAX);
-        let (messages, more) = room.history.before(before, limit);
+        let limit = usize::try_from(request.limit.unwrap_or(PAGE_DEFAULT).min(PAGE_MAX)).unwrap_or(0);
+        let bytes_max = ANSWER_BYTES_MAX.min(self.limits.outbox_bytes_max / 2);
+        let (messages, more) = room.history.before(before, limit, bytes_max);
         let messages = messages.map(Event::from).collect();
         send(client, &Event::History { before, messages, more }, effect);
     }
@@ -171,30 +185,41 @@ impl Chat {
         let room = &self.rooms[id.index()];
         let Some(voice) = room.voice(form, index as usize) else { return };
         let line = &voice.welcome();
-        if is_new && room.person_count() <= MEMBERS_TOLD_SINGLY_MAX {
+        if is_new && !room.is_large {
             tell_plain(room, id, Kind::Text, line, effect);
         } else if form == Form::Plain {
             effect(Effect::Send { client, kind: Kind::Text, parts: line });
         }
         if form == Form::Json {
+            // All of it must fit what may wait for a client, or it would be closed for being slow.
+            let bytes_max = self.limits.outbox_bytes_max / 4 * 3;
             let missed = since
                 .filter(|(_, epoch)| Epoch(room.epoch).is(epoch))
-                .and_then(|(since, _)| room.history.behind(*since, room.seq));
+                .and_then(|(since, _)| room.history.behind(*since, room.seq))
+                .filter(|missed| fit(missed.clone().map(Said::encoded_bytes), bytes_max));
             let Place::Room(name) = room.place() else { return };
+            let (members, more) = room.people();
             let welcome = Event::Welcome {
                 room: name,
                 you: voice.into(),
                 epoch: Epoch(room.epoch),
                 seq: room.seq,
                 count: room.person_count(),
-                members: room.people(),
+                members,
+                more,
                 recovered: since.map(|_| missed.is_some()),
+                limits: json::Limits {
+                    message: self.limits.message_bytes_max,
+                    unacknowledged: UNACKNOWLEDGED_MAX,
+                    rate: self.limits.rate,
+                    history: self.limits.history_messages_max,
+                },
             };
             send(client, &welcome, effect);
             missed.into_iter().flatten().for_each(|said| send(client, &Event::from(said), effect));
         }
-        if is_new && room.person_count() > MEMBERS_TOLD_SINGLY_MAX {
-            self.count(now, id, 1, 0);
+        if is_new && room.is_large {
+            self.count(now, id, |counts| counts.joined += 1);
         }
     }
 
@@ -203,16 +228,16 @@ impl Chat {
         &mut self,
         now: Now,
         id: RoomId,
-        voice: &Voice,
+        member: &Member,
         effect: &mut impl FnMut(Effect<'_>),
     ) {
         let room = &self.rooms[id.index()];
         let count = room.person_count();
-        if count >= MEMBERS_TOLD_SINGLY_MAX {
-            return self.count(now, id, 0, 1);
+        if room.is_large {
+            return self.count(now, id, |counts| counts.left += 1);
         }
-        tell_plain(room, id, Kind::Text, &voice.logout(self.time.at(now.wall)), effect);
-        tell_json(room, id, 0, || Event::Leave { person: voice.into(), count }.encode(), effect);
+        tell_plain(room, id, Kind::Text, &member.logout(self.time.at(now.wall)), effect);
+        tell_json(room, id, 0, || Event::Leave { person: member.into(), count }.encode(), effect);
     }
 
     /// The leaver hears his own leave, then the connection is closed.
@@ -220,7 +245,7 @@ impl Chat {
         let Seat::Member { room: id, form, index, .. } = self.seat(client) else { return };
         let room = &self.rooms[id.index()];
         let voice = room.voice(form, index as usize).expect("this is a room").clone();
-        let is_told = room.is_last_connection(voice.id) && room.person_count() <= MEMBERS_TOLD_SINGLY_MAX;
+        let is_told = voice.connections == 1 && !room.is_large;
         let line = &voice.logout(self.time.at(now.wall));
         if is_told {
             // While he is still one of them, so that it is the last that he hears.
@@ -235,7 +260,7 @@ impl Chat {
         if is_told {
             tell_json(room, id, 0, || Event::Leave { person: (&voice).into(), count }.encode(), effect);
         } else if gone.is_some_and(|(_, _, voice)| voice.is_some()) {
-            self.count(now, id, 0, 1);
+            self.count(now, id, |counts| counts.left += 1);
         }
         effect(Effect::Close { client, frame: CloseFrame::new(CloseCode::NORMAL, "") });
     }
@@ -252,12 +277,12 @@ impl Chat {
         let Seat::Member { room, form, index, .. } = self.seat(client) else { return None };
         let room = &self.rooms[room.index()];
         room.voice(form, index as usize)?;
-        let (count, members) = (room.person_count(), room.people());
+        let (count, (members, more)) = (room.person_count(), room.people());
         Some(match (form, numbers) {
             (Form::Plain, _) => line::skipped(self.time.at(now.wall), messages).into_bytes(),
             // Who comes and goes may have been among it, so it is told anew.
-            (Form::Json, Some((from, to))) => Event::Gap { from, to, count, members }.encode(),
-            (Form::Json, None) => Event::Presence { count, joined: 0, left: 0 }.encode(),
+            (Form::Json, Some((from, to))) => Event::Gap { from, to, count, members, more }.encode(),
+            (Form::Json, None) => Event::presence(count, Counts::default(), Some(members), more).encode(),
         })
     }
 
@@ -272,4 +297,16 @@ impl Chat {
 
 fn send(client: ClientId, event: &Event<'_>, effect: &mut impl FnMut(Effect<'_>)) {
     effect(Effect::Send { client, kind: Kind::Text, parts: &[&event.encode()] });
+}
+
+/// Whether sizes are so much together at most; no more of them are looked at than it takes to know.
+fn fit(sizes: impl Iterator<Item = usize>, most: usize) -> bool {
+    let mut left = Some(most);
+    for size in sizes {
+        left = left.and_then(|left| left.checked_sub(size));
+        if left.is_none() {
+            return false;
+        }
+    }
+    true
 }

@@ -105,6 +105,7 @@ impl<'a> Request<'a> {
             Err(httparse::Error::TooManyHeaders) => {
                 return Err(Refusal::HeadTooLarge("the request has more than 100 headers; send fewer"));
             }
+            Err(httparse::Error::Token) if has_raw_target(head) => return Err(NOT_ENCODED),
             Err(httparse::Error::Token) => {
                 return Err(Refusal::Malformed("this is no HTTP request; send GET /PATH HTTP/1.1"));
             }
@@ -186,11 +187,25 @@ impl<'a> Request<'a> {
     }
 }
 
+const NOT_ENCODED: Refusal = Refusal::Malformed(
+    "percent-encode the UTF-8 of what is not ASCII in the path and the query; for instance, write %C3%A9 for \u{e9}",
+);
+
+/// Whether there is something in the request line that is not ASCII.
+fn has_raw_target(head: &[u8]) -> bool {
+    head.trim_ascii_start().split(|&byte| byte == b'\n').next().is_some_and(|line| !line.is_ascii())
+}
+
 /// Splits a request target of origin or absolute form (RFC 9112 §3.2; RFC 6455 §4.1 allows both).
 fn split_target(target: &str) -> Result<(Option<Authority<'_>>, &str, &str), Refusal> {
     const ADVICE: Refusal = Refusal::Malformed("the request target is not a path; send GET /PATH HTTP/1.1");
-    if !target.is_ascii() || target.contains('#') {
-        return Err(ADVICE);
+    if !target.is_ascii() {
+        return Err(NOT_ENCODED);
+    }
+    if target.contains('#') {
+        return Err(Refusal::Malformed(
+            "a fragment is not sent; leave out the # and what is behind it, or write %23",
+        ));
     }
     let (authority, rest) = if target.starts_with('/') {
         (None, target)
@@ -394,5 +409,21 @@ mod tests {
         let request = Request::parse(head).expect("well formed");
         assert!(request.lists("connection", "upgrade"));
         assert!(!request.lists("upgrade", "websocket"));
+    }
+
+    #[test]
+    fn what_is_not_encoded_is_told_how_to() {
+        for (target, wanted) in [
+            ("/caf\u{e9}".as_bytes(), "percent-encode"),
+            ("/?name=\u{4f60}".as_bytes(), "percent-encode"),
+            (b"/\xff", "percent-encode"),
+            (b"/?name=\xe9", "percent-encode"),
+            (b"/a#b", "%23"),
+            (b"*", "is not a path"),
+        ] {
+            let head = [b"GET ".as_slice(), target, b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
+            let refusal = Request::parse(&head).expect_err("no path");
+            assert!(refusal.advice().contains(wanted), "{}", refusal.advice());
+        }
     }
 }

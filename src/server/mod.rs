@@ -43,7 +43,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use slab::Slab;
 
-use crate::chat::{Chat, ClientId};
+use crate::chat::{self, Chat, ClientId};
 use crate::clock::{Now, Time};
 use crate::connection::{self, Connection, Handed};
 use crate::http::Refusal;
@@ -264,11 +264,17 @@ impl<S: Stream> Server<S> {
     /// A server without clients.
     pub fn new(limits: Limits, site: Site, zone: TimeZone, outside: Outside) -> Server<S> {
         let buffered = Meter::new();
+        let room = chat::Limits {
+            history_messages_max: limits.history_messages_max,
+            outbox_bytes_max: limits.connection.outbox_bytes_max,
+            message_bytes_max: limits.connection.websocket.message_bytes_max,
+            rate: limits.rate.map(|rate| rate.per_second),
+        };
         Server {
             clients: Slab::new(),
             addresses: Addresses::default(),
             places: Places::default(),
-            chat: Chat::new(zone, limits.history_messages_max, outside.seed),
+            chat: Chat::new(zone, room, outside.seed),
             outgoing: Outgoing::new(buffered.clone(), limits.compress_bytes_min),
             deadlines: Deadlines::default(),
             usages: Usages::new(limits.rate),

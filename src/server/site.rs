@@ -4,11 +4,9 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 use sha1::{Digest as _, Sha1};
-use unicode_normalization::UnicodeNormalization as _;
-use unicode_normalization::char::is_combining_mark;
 
 use super::Slow;
-use crate::chat::{Attendance, Form, Place, Purpose, name_of};
+use crate::chat::{self, Attendance, Form, Place, Purpose};
 use crate::http::{Authority, Refusal, Request, Response};
 use crate::websocket::{Agreement, handshake};
 
@@ -17,8 +15,6 @@ const STYLE: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 /// The room of the path `/`.
 const LOBBY: &str = "lobby";
-/// Names of rooms and topics, in characters.
-const PLACE_NAME_MAX: usize = 64;
 /// Paths that are no rooms: those with a meaning of their own, and those kept for one.
 const RESERVED: [&str; 12] = [
     "assets",
@@ -51,7 +47,7 @@ pub struct Site {
     compresses: bool,
     page: File,
     dashboard: File,
-    assets: [(&'static str, File); 9],
+    assets: [(&'static str, File); 10],
 }
 
 /// Which part of the site a client gets: all of it, or one where operators have an address of their own.
@@ -153,6 +149,7 @@ impl Site {
                 ("chat.css", File::new(STYLE, include_str!("../../static/chat.css"))),
                 ("chat.js", File::new(SCRIPT, include_str!("../../static/chat.js"))),
                 ("connection.js", File::new(SCRIPT, include_str!("../../static/connection.js"))),
+                ("names.js", File::new(SCRIPT, include_str!("../../static/names.js"))),
                 ("log.js", File::new(SCRIPT, include_str!("../../static/log.js"))),
                 ("favicon.svg", File::new("image/svg+xml", include_str!("../../static/favicon.svg"))),
                 ("dashboard.css", File::new(STYLE, include_str!("../../static/dashboard.css"))),
@@ -312,11 +309,8 @@ fn attend(place: Place) -> Attendance {
 }
 
 fn person_name(query: &str) -> Result<Option<String>, Refusal> {
-    const WRONG: Refusal = Refusal::Malformed(
-        "a name is 1 to 32 characters without control, direction or invisible ones, and no space at its ends",
-    );
     let name = parameter(query, "name").filter(|name| !name.is_empty());
-    name.map(|name| name_of(&name).ok_or(WRONG)).transpose()
+    name.map(|name| chat::person_name(&name).map_err(Refusal::Malformed)).transpose()
 }
 
 /// What several connections of one person present.
@@ -364,16 +358,8 @@ fn decode(segment: &str) -> Result<String, Refusal> {
     }
 }
 
-/// A room's or topic's name in its normal form: composed and decomposed letters are the same.
 fn place_name(name: &str) -> Result<String, Refusal> {
-    let name: String = name.nfc().collect();
-    let is_allowed = |char: char| char.is_alphanumeric() || "-_.~".contains(char) || is_combining_mark(char);
-    let is_name = name.chars().all(is_allowed) && !name.starts_with(is_combining_mark);
-    if is_name && !["", ".", ".."].contains(&name.as_str()) && name.chars().count() <= PLACE_NAME_MAX {
-        Ok(name)
-    } else {
-        Err(Refusal::NoSuchPath("a name here is 1 to 64 letters, digits or any of - _ . ~"))
-    }
+    chat::place_name(name).map_err(Refusal::NoSuchPath)
 }
 
 /// Whether a page of this origin was served by the host that it now connects to. A missing port is

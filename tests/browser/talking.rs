@@ -6,8 +6,8 @@ use crate::support::browser::{Browser, Key};
 use crate::support::client::{Client, without_time};
 use crate::support::server::Wsloop;
 use crate::{
-    SOON, assert_no_errors, draft, encoded, focused, join, lines, said, say, wait_for_line, wait_for_phase,
-    words,
+    SOON, assert_no_errors, draft, encoded, focused, join, lines, one_line, said, say, wait_for_line,
+    wait_for_phase, words,
 };
 
 /// Reference servers A and C: each message appears on every page as it comes, the sender's own included.
@@ -54,11 +54,13 @@ fn two_pages_and_a_client_see_the_same_conversation() {
     let total = conversation.len() + 40;
     let heard: Vec<String> = (0..total).map(|_| client.read_said()).collect();
     let spoken: Vec<_> = heard.iter().take(conversation.len()).map(|line| without_time(line)).collect();
-    let expected: Vec<_> = conversation.iter().map(|(who, text)| format!("{who} say: {text}")).collect();
+    let expected: Vec<_> =
+        conversation.iter().map(|(who, text)| one_line(&format!("{who} say: {text}"))).collect();
     assert_eq!(spoken, expected);
     for page in [&ada, &bo] {
         page.wait_for(&format!("document.querySelectorAll('#log .say').length === {total}"), SOON);
-        assert_eq!(said(page), heard, "one order, the same text");
+        let shown: Vec<String> = said(page).iter().map(|line| one_line(line)).collect();
+        assert_eq!(shown, heard, "one order, the same text");
         assert_no_errors(page);
     }
 }
@@ -102,7 +104,7 @@ fn enter_sends_and_nothing_else_does() {
     page.evaluate("document.querySelector('#message').value = 'one\\ntwo'");
     page.type_text(" 你好");
     page.press(Key::Enter);
-    assert_eq!(without_time(&client.read_said()), "Ada say: one\ntwo 你好", "nothing was sent before");
+    assert_eq!(without_time(&client.read_said()), "Ada say: one ⏎ two 你好", "nothing was sent before");
     assert_eq!(draft(&page), "");
 
     page.type_text("by the button");
@@ -142,6 +144,13 @@ fn a_server_with_a_lower_limit_gives_the_text_back() {
     let page = join(&browser, &server, "/", "Ada");
     let long = "long ".repeat(300);
     say(&page, &long);
+    page.wait_for("document.querySelector('#hint').textContent.startsWith('This is too long by')", SOON);
+    assert_eq!(draft(&page), long);
+    // A page that was told another limit finds out when it is closed.
+    page.evaluate(
+        "import('/assets/connection.js').then(({ connection }) => { connection.limits.message = 65536; })",
+    );
+    page.press(Key::Enter);
     page.wait_for(
         "document.querySelector('#log .note')?.textContent.includes('too long for the server')",
         SOON,

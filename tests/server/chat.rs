@@ -25,11 +25,20 @@ fn a_message_goes_to_everybody_with_time_and_the_senders_address() {
     let mut first = Client::join(&server, "/");
     let mut second = Client::join(&server, "/");
     first.read_text();
-    for text in ["hello", " two  spaces ", "two\nlines", "say: ", "🙂 Grüße"] {
+    for (text, shown) in [
+        ("hello", "hello"),
+        (" two  spaces ", " two  spaces "),
+        // A line is one line, or it could be one of somebody else's.
+        ("two\nlines", "two ⏎ lines"),
+        ("hi\r\n12:34:56 alice say: I quit", "hi ⏎ 12:34:56 alice say: I quit"),
+        ("a\u{85}b\u{2028}c\u{2029}d\u{b}e", "a ⏎ b ⏎ c ⏎ d ⏎ e"),
+        ("say: ", "say: "),
+        ("🙂 Grüße", "🙂 Grüße"),
+    ] {
         second.send_text(text);
         let line = first.read_text();
         assert_eq!(line, second.read_text(), "the sender gets the same line");
-        assert_eq!(without_time(&line), format!("{} say: {text}", second.who()));
+        assert_eq!(without_time(&line), format!("{} say: {shown}", second.who()));
     }
 }
 
@@ -107,41 +116,56 @@ fn a_bad_name_is_refused() {
     let server = Wsloop::start(&[]);
     let too_long = "x".repeat(33);
     for name in [
-        &too_long,                  // 33 characters
-        "a%00b",                    // control characters
-        "a%0Ab",                    //
-        "a%1B%5B31mb",              // a terminal's escape sequence
-        "a%C2%85b",                 // a control character of Latin 1
-        "a%E2%80%AEb",              // right-to-left override
-        "a%E2%81%A6b",              // left-to-right isolate
-        "a%E2%80%8Bb",              // zero-width space
-        "a%EF%BB%BFb",              // zero-width no-break space
-        "%FF",                      // no UTF-8
-        "%20",                      // a space
-        "%E3%80%80",                // an ideographic space
-        "%20alice",                 // a space that would hide
-        "alice%20",                 //
-        "alice%C2%A0",              // one that does not break
-        "a%7Fb",                    // delete
-        "a%C2%ADb",                 // soft hyphen
-        "a%E2%80%8Db",              // zero-width joiner
-        "a%E2%81%A0b",              // word joiner
-        "a%E2%80%8Eb",              // left-to-right mark
-        "a%D8%9Cb",                 // Arabic letter mark
-        "a%E2%80%A8b",              // line separator
-        "a%E2%80%A9b",              // paragraph separator
-        "a%F3%A0%80%81b",           // a tag character
-        "a%E1%85%9Fb",              // Hangul filler, which shows nothing
-        "a%E3%85%A4b",              // another
-        "a%EF%BF%BAb",              // interlinear annotation
-        "a%E1%A0%8Eb",              // Mongolian vowel separator
-        "%ED%A0%80",                // a surrogate
-        "%F4%90%80%80",             // beyond Unicode
-        &"%F0%9F%98%80".repeat(33), // 33 emoji
+        &too_long,                         // 33 characters
+        "a%00b",                           // control characters
+        "a%0Ab",                           //
+        "a%1B%5B31mb",                     // a terminal's escape sequence
+        "a%C2%85b",                        // a control character of Latin 1
+        "a%E2%80%AEb",                     // right-to-left override
+        "a%E2%81%A6b",                     // left-to-right isolate
+        "a%E2%80%8Bb",                     // zero-width space
+        "a%EF%BB%BFb",                     // zero-width no-break space
+        "%FF",                             // no UTF-8
+        "%20",                             // a space
+        "%E3%80%80",                       // an ideographic space
+        "%20alice",                        // a space that would hide
+        "alice%20",                        //
+        "alice%C2%A0",                     // one that does not break
+        "a%7Fb",                           // delete
+        "a%C2%ADb",                        // soft hyphen
+        "a%E2%80%8Db",                     // zero-width joiner
+        "a%E2%81%A0b",                     // word joiner
+        "a%E2%80%8Eb",                     // left-to-right mark
+        "a%D8%9Cb",                        // Arabic letter mark
+        "a%E2%80%A8b",                     // line separator
+        "a%E2%80%A9b",                     // paragraph separator
+        "a%F3%A0%80%81b",                  // a tag character
+        "a%E1%85%9Fb",                     // Hangul filler, which shows nothing
+        "a%E3%85%A4b",                     // another
+        "a%EF%BF%BAb",                     // interlinear annotation
+        "a%E1%A0%8Eb",                     // Mongolian vowel separator
+        "%ED%A0%80",                       // a surrogate
+        "%F4%90%80%80",                    // beyond Unicode
+        &"%F0%9F%98%80".repeat(33),        // 33 emoji
+        "%E2%A0%80",                       // a braille pattern without dots
+        "a%EF%B8%8F",                      // a variation selector alone
+        "a%CD%8Fb",                        // a grapheme joiner
+        "a%F0%9D%85%B3b",                  // an invisible sign of music
+        "%D0%B0lice",                      // a Cyrillic letter among Latin ones
+        "%CC%81",                          // an accent on nothing
+        "q%CC%81%CC%82%CC%83",             // a heap of them
+        "%EE%80%80",                       // private use
+        "%28%27127.0.0.1%27%2C%205000%29", // somebody without a name
+        "127.0.0.1",                       // and in a welcome
     ] {
         let request = Request::upgrade(&server, &format!("/?name={name}"));
         refusal(&server, &request.bytes(), 400);
     }
+}
+
+#[test]
+fn a_good_name_is_shown_as_it_is() {
+    let server = Wsloop::start(&[]);
     for (name, shown) in [
         ("x".repeat(32).as_str(), "x".repeat(32).as_str()),
         (&"%F0%9F%98%80".repeat(32), &"\u{1F600}".repeat(32)),
@@ -151,6 +175,7 @@ fn a_bad_name_is_refused() {
         ("a+b", "a b"),
         ("a%2Bb", "a+b"),
         ("%3Cb%3E%26", "<b>&"),
+        ("%F0%9F%91%A9%E2%80%8D%F0%9F%91%A7%20Zoe", "👩\u{200d}👧 Zoe"),
     ] {
         let mut client = Client::connect(&server, &format!("/{}?name={name}", shown.chars().count()));
         assert_eq!(client.read_text(), format!("Welcome {shown} !"), "{name}");
@@ -179,7 +204,7 @@ fn only_the_whole_text_quit_leaves() {
     let mut client = Client::join(&server, "/");
     for text in ["quit ", "Quit", " quit", "quit\n.", "/quit", "quitquit"] {
         client.send_text(text);
-        assert!(client.read_text().ends_with(&format!(" say: {text}")));
+        assert!(client.read_text().ends_with(&format!(" say: {}", text.replace('\n', " ⏎ "))));
     }
     client.send_binary(b"quit");
     assert_eq!(client.read_binary(), b"quit", "binary goes to the room");
@@ -331,6 +356,9 @@ fn a_bad_room_name_is_not_found() {
         "/broadcast/",
         "/broadcast/a/b",
         "/broadcast/a%20b",
+        "/l%D0%BEbby", // a Cyrillic letter among Latin ones
+        "/lobby%E3%85%A4",
+        "/lobby%CD%8F",
     ] {
         refusal(&server, &Request::upgrade(&server, path).bytes(), 404);
         assert_eq!(get(&server, path).status, 404, "GET {path}");

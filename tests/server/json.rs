@@ -259,3 +259,51 @@ fn who_says_too_much_for_too_long_is_told_and_closed() {
     };
     assert_eq!((&error["code"], code), (&json!("rate"), 1008), "{reason}");
 }
+
+/// Everything that may be under way at once is said, the connection breaks, and it is said again.
+#[test]
+fn what_was_under_way_is_said_once_however_much_it_was() {
+    let server = Wsloop::start(&[]);
+    let mut witness = JsonClient::join(&server, "/tea?name=witness");
+    let mut tabs: Vec<JsonClient> =
+        (0..2).map(|_| JsonClient::join(&server, &format!("/tea?name=alice&key={KEY}"))).collect();
+    let limits = tabs[0].connect(&server)["limits"].clone();
+    assert_eq!(limits, json!({ "message": 65_536, "unacknowledged": 500, "rate": null, "history": 100 }));
+    for says in [70, 500] {
+        for (number, tab) in tabs.iter_mut().enumerate() {
+            tab.name_refs(&format!("{number}-{says}"));
+            (0..says).for_each(|said| tab.say(&said.to_string()));
+            // All of it is there: the witness hears the last.
+            witness.read_until_text(&(says - 1).to_string());
+            tab.break_off();
+        }
+        let heard = witness.heard.len();
+        for tab in &mut tabs {
+            tab.connect(&server);
+            tab.settle();
+        }
+        witness.say("end");
+        witness.read_until_text("end");
+        assert_eq!(witness.heard.len(), heard + 1, "{says} are not said again");
+    }
+    assert_eq!(witness.heard.len(), 2 * 570 + 2);
+}
+
+#[test]
+fn a_name_waits_for_who_is_away_and_a_rename_is_always_answered() {
+    let server = Wsloop::start(&[]);
+    let mut witness = JsonClient::join(&server, "/tea?name=witness");
+    let path = format!("/tea?name=alice&key={KEY}");
+    let mut alice = JsonClient::join(&server, &path);
+    alice.break_off();
+    witness.read_type("leave");
+    let mut other = JsonClient::join(&server, "/tea?name=alice");
+    assert_eq!(witness.read_type("join")["name"], "alice-2");
+    assert_eq!(alice.connect(&server)["you"]["name"], "alice");
+    for name in ["alice-2", "zoe", "zoe"] {
+        other.send(&json!({ "type": "name", "name": name }));
+        assert_eq!(other.read_type("name")["to"], name);
+    }
+    other.send(&json!({ "type": "name", "name": "('127.0.0.1', 5000)" }));
+    assert_eq!(other.read_type("error")["code"], "bad_name");
+}

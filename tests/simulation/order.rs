@@ -200,8 +200,10 @@ impl Place<'_> {
             assert_eq!(message.is_text, sent.is_text, "{}: the kind has changed", self.name);
             let is_line = self.is_room() && sent.is_text;
             if is_line {
-                let line = [format!(" {} say: ", author.who_and_name().0).as_bytes(), &sent.payload].concat();
-                assert_eq!(message.payload[8..], line, "{}: the line has changed", self.name);
+                // A line is one line, whatever was sent.
+                let text = String::from_utf8_lossy(&sent.payload).replace('\n', " ⏎ ");
+                let line = format!(" {} say: {text}", author.who_and_name().0);
+                assert_eq!(message.payload[8..], *line.as_bytes(), "{}: the line has changed", self.name);
                 assert_time(&message.payload[..8]);
             } else {
                 assert_eq!(message.payload, sent.payload, "{}: the bytes have changed", self.name);

@@ -175,5 +175,7 @@ pub(crate) fn from_json(event: &Value) -> Message {
     }
     let part = |value: &Value| value.as_str().expect("text").to_owned();
     let (time, who, text) = (part(&event["time"]), part(&event["from"]["name"]), part(&event["text"]));
+    // What breaks a line is shown in one.
+    let text = text.replace('\n', " ⏎ ");
     Message { is_text: true, payload: format!("{} {who} say: {text}", &time[11..19]).into_bytes() }
 }

@@ -19,6 +19,7 @@ pub struct JsonClient {
     pub seq: u64,
     /// What was said and is not acknowledged.
     unacknowledged: Vec<(String, String)>,
+    prefix: String,
     refs: u64,
     /// Messages, each once, in their order.
     pub heard: Vec<Value>,
@@ -33,6 +34,7 @@ impl JsonClient {
             epoch: String::new(),
             seq: 0,
             unacknowledged: Vec::new(),
+            prefix: String::new(),
             refs: 0,
             heard: Vec::new(),
         };
@@ -72,7 +74,7 @@ impl JsonClient {
     /// Says something, and remembers it until it is acknowledged.
     pub fn say(&mut self, text: &str) {
         self.refs += 1;
-        let reference = format!("r{}", self.refs);
+        let reference = format!("{}r{}", self.prefix, self.refs);
         self.send(&json!({ "type": "say", "text": text, "ref": reference }));
         self.unacknowledged.push((reference, text.to_owned()));
     }
@@ -121,6 +123,16 @@ impl JsonClient {
             }
         }
         panic!("no {kind} came");
+    }
+
+    /// Reads until a message with this text comes.
+    pub fn read_until_text(&mut self, text: &str) {
+        while self.read_type("say")["text"] != text {}
+    }
+
+    /// What comes from here on has references of its own: other tabs of the same person have theirs.
+    pub fn name_refs(&mut self, prefix: &str) {
+        self.prefix = prefix.to_owned();
     }
 
     /// Reads until all that was said is acknowledged.

@@ -140,6 +140,12 @@ fn names_of_people() {
         ("%C2%AD", false),
         ("%E3%85%A4", false),
         ("%ff", false),
+        ("%D0%B0lice", false),
+        ("127.0.0.1", false),
+        ("%28%27127.0.0.1%27,%205000%29", false),
+        ("%F0%9F%91%A9%E2%80%8D%F0%9F%91%A7", true),
+        ("%CC%81", false),
+        ("%EE%80%80", false),
     ] {
         let got = answer(&format!("/?name={name}"), UPGRADE);
         assert_eq!(got != "400", is_allowed, "{name}: {got}");

@@ -1,0 +1,185 @@
+//! What is remembered of rooms in which nobody is, and of people who have gone; and how much all rooms remember.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::kept::{Kept, Owner, common_level};
+use super::person::{Member, PersonId, RoomKey};
+use super::room::Room;
+use super::{Chat, Place, RoomId};
+use crate::clock::{Now, Time};
+use crate::planted::planted;
+
+/// A room in which nobody is keeps its history, and the names of people with a key, for so long.
+const EMPTY_ROOM_KEPT: Duration = Duration::from_secs(600);
+/// Memory of all that rooms remember, those in use included. Over it those in which nobody is go first, of
+/// whoever has left most of them the oldest; then the largest histories lose their oldest messages.
+pub(super) const HISTORIES_BYTES_MAX: usize = 64 << 20;
+/// So many rooms are forgotten at once: it bounds the turn in which it happens, and no turn brings so many.
+const FORGOTTEN_AT_ONCE_MAX: usize = 4_096;
+/// A name that is held in a room.
+const HELD_NAME_BYTES: usize = 256;
+
+/// The books of it.
+#[derive(Debug, Default)]
+pub(super) struct Keeping {
+    /// Rooms whose last member left in this turn.
+    emptied: Vec<RoomId>,
+    /// Rooms in which nobody is.
+    kept: Kept<RoomId>,
+    /// What the histories of the other rooms cost.
+    in_use: usize,
+}
+
+impl Keeping {
+    /// What all of it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.kept.bytes() + self.in_use
+    }
+
+    /// The history of a room in use has changed.
+    pub(super) fn note_change(&mut self, before: usize, after: usize) {
+        self.in_use = self.in_use + after - before;
+    }
+
+    /// Rooms in which nobody is.
+    #[cfg(test)]
+    pub(super) fn kept_count(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// When something is forgotten next.
+    pub(super) fn due(&self) -> Time {
+        self.kept.due()
+    }
+}
+
+impl Chat {
+    /// Forgets rooms without members, those with a history later; and people who have gone. Called when the turn's
+    /// messages are delivered, so that a room's slot does not change owner before.
+    pub fn forget_rooms(&mut self, now: Now, forgotten: &mut impl FnMut(RoomId)) {
+        self.forget_persons(now);
+        for id in std::mem::take(&mut self.keeping.emptied) {
+            let Some(room) = self.rooms.get_mut(id.index()).filter(|room| room.member_count() == 0) else {
+                continue;
+            };
+            if planted!("rooms_pile_up") {
+                continue;
+            }
+            if room.is_forgettable() {
+                self.forget(id, forgotten);
+            } else if room.kept.is_none() {
+                let owner = room.owner.unwrap_or(Owner::NOBODY);
+                let due = now.time + EMPTY_ROOM_KEPT;
+                room.kept = Some(self.keeping.kept.add(id, owner, room.cost(), due));
+                self.keeping.in_use -= room.history.cost();
+            }
+        }
+        for _ in 0..FORGOTTEN_AT_ONCE_MAX {
+            let Some(id) = self.keeping.kept.pop_due(now.time) else { break };
+            self.rooms[id.index()].kept = None;
+            self.forget_kept(id, forgotten);
+        }
+        self.limit_histories(forgotten);
+    }
+
+    /// Somebody comes into a room: it is not forgotten now.
+    pub(super) fn use_again(&mut self, id: RoomId) {
+        let room = &mut self.rooms[id.index()];
+        if let Some(ticket) = room.kept.take() {
+            self.keeping.kept.remove(ticket);
+            self.keeping.in_use += room.history.cost();
+        }
+    }
+
+    /// A connection has left a room: who has a key keeps the name there for a while.
+    pub(super) fn retire(&mut self, now: Now, member: Option<&Member>, has_gone: bool, key: RoomKey) {
+        let room = &mut self.rooms[key.0.index()];
+        if room.member_count() == 0 {
+            self.keeping.emptied.push(key.0);
+        }
+        let Some(member) = member else { return };
+        let mut given_up = None;
+        if has_gone && member.is_named() {
+            if member.has_key {
+                room.names.hold(member.id, Rc::clone(&member.who));
+                given_up = self.persons.hold_name(member.id, key);
+            } else {
+                room.names.free(member.id, &member.who);
+            }
+        }
+        self.persons.leave(now.time, member);
+        given_up.into_iter().for_each(|key| self.release_name(member.id, key));
+    }
+
+    /// Forgets people who have gone, and with them that their names are theirs.
+    pub(super) fn forget_persons(&mut self, now: Now) {
+        for (id, rooms) in self.persons.forget(now.time) {
+            rooms.into_iter().for_each(|key| self.release_name(id, key));
+        }
+    }
+
+    fn release_name(&mut self, person: PersonId, (id, epoch): RoomKey) {
+        if let Some(room) = self.rooms.get_mut(id.index()).filter(|room| room.epoch == epoch) {
+            room.names.release(person);
+            if room.member_count() == 0 && room.is_forgettable() {
+                self.keeping.emptied.push(id);
+            }
+        }
+    }
+
+    fn forget(&mut self, id: RoomId, forgotten: &mut impl FnMut(RoomId)) {
+        self.use_again(id);
+        self.keeping.in_use -= self.rooms[id.index()].history.cost();
+        self.forget_kept(id, forgotten);
+    }
+
+    fn forget_kept(&mut self, id: RoomId, forgotten: &mut impl FnMut(RoomId)) {
+        let room = self.rooms.remove(id.index());
+        self.places.remove(room.place());
+        forgotten(id);
+    }
+
+    /// All that rooms remember has a limit.
+    fn limit_histories(&mut self, forgotten: &mut impl FnMut(RoomId)) {
+        if self.keeping.bytes() <= HISTORIES_BYTES_MAX {
+            return;
+        }
+        // Down to three quarters: the next message must not find the same situation.
+        let enough = HISTORIES_BYTES_MAX / 4 * 3;
+        let for_kept = enough.saturating_sub(self.keeping.in_use);
+        for id in self.keeping.kept.evict(for_kept, FORGOTTEN_AT_ONCE_MAX) {
+            self.rooms[id.index()].kept = None;
+            self.forget_kept(id, forgotten);
+        }
+        if self.keeping.kept.len() > 0 || self.keeping.in_use <= enough {
+            return;
+        }
+        let sizes: Vec<usize> = self.rooms.iter().map(|(_, room)| room.history.cost()).collect();
+        let level = common_level(&sizes, enough);
+        for (_, room) in &mut self.rooms {
+            let before = room.history.cost();
+            if before > level {
+                room.history.trim(level);
+                self.keeping.note_change(before, room.history.cost());
+            }
+        }
+    }
+}
+
+impl Room {
+    /// Whether there is nothing to remember of it.
+    fn is_forgettable(&self) -> bool {
+        self.history.is_empty() && self.names.held_count() == 0
+    }
+
+    /// What it takes while nobody is there.
+    fn cost(&self) -> usize {
+        let (Place::Room(name) | Place::Topic(name)) = self.place();
+        // It stands in the slab and, with its place, among the places.
+        size_of::<Room>()
+            + 2 * (size_of::<(Place, RoomId)>() + name.len())
+            + self.names.held_count() * HELD_NAME_BYTES
+            + self.history.cost()
+    }
+}
