@@ -18,6 +18,7 @@
 //! | fragments without end (CVE-2026-48779) | `frames::floods_of_fragments`, `times::the_times_without_an_option` |
 //! | pings of a peer that does not read (RUSTSEC-2024-0003) | `frames::a_reader_that_stops_has_one_pong_waiting` |
 //! | small messages that inflate to large ones | `frames::a_bomb_takes_no_memory` |
+//! | floods that evade deadlines, honest slow readers, memory that many take together | `faults` E3, E5, E1 |
 //! | small requests with large answers, messages that inflate to the limit | `work`, `amplification` |
 //! | frames next to compressed ones; offers (CVE-2026-2229) | `compression::two_compressed_frames_in_one_read_at_every_split`, `deflate::tests::offers` |
 //! | close codes, and data behind a close | `closing::the_table_of_codes`, `close::tests::close_codes_from_0_to_5000` |

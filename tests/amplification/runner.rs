@@ -15,7 +15,7 @@ use crate::support::server::Wsloop;
 use crate::support::witness::{Watch, Watched};
 
 /// For so long packets are sent, each once the one before is handled.
-const TIME: Duration = Duration::from_millis(70);
+const TIME: Duration = Duration::from_millis(60);
 /// For so long at most the last packet may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Connections that are kept open by one who does not read.

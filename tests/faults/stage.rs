@@ -133,9 +133,12 @@ impl Stage {
         let mut problems = match gate {
             Gate::Slow => during.beside_slow_ones(&self.idle, &cost),
             Gate::Flood => during.under_a_flood(&cost),
-            Gate::Own => return,
+            Gate::Own => Vec::new(),
         };
-        problems.extend(cost.problems(MEMORY_KIB_MAX));
+        problems.extend(match gate {
+            Gate::Own => cost.memory_problem(MEMORY_KIB_MAX).into_iter().collect(),
+            Gate::Slow | Gate::Flood => cost.problems(MEMORY_KIB_MAX),
+        });
         assert!(problems.is_empty(), "{}", problems.join("; "));
     }
 }
