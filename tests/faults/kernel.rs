@@ -113,7 +113,7 @@ pub(crate) fn at_once() -> Figures {
     drop(firehose);
     // Small messages that nobody hears cost so little that nobody else notices.
     let problems = busy.beside_slow_ones(&quiet, &stage.cost());
-    assert!(problems.is_empty(), "{problems:?}, without a flood {quiet:?}");
+    assert!(problems.is_empty(), "{}", problems.join("; "));
     let figures = vec![
         ("4,096 accepted after", format!("{} ms", took.as_millis())),
         ("flood, messages a second", (messages / 2).to_string()),

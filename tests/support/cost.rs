@@ -89,6 +89,17 @@ impl Cost {
     }
 }
 
+/// How often a time is measured before it is believed: a machine that stands still for a moment is no fault of the
+/// server's, and a server that is slow is so each time.
+pub const TRIES: usize = 3;
+
+/// Whether problems, one behind the other, are all of times: of those above, and of what witnesses found.
+pub fn are_of_time(problems: &str) -> bool {
+    problems
+        .split("; ")
+        .all(|problem| problem.starts_with("witnesses' ") || problem.starts_with("a turn of "))
+}
+
 /// Counts the peak of the server's memory from here on.
 pub fn forget_peak(server: &Wsloop) {
     std::fs::write(format!("/proc/{}/clear_refs", server.pid()), "5").expect("Linux can");
