@@ -18,6 +18,7 @@
 //! | fragments without end (CVE-2026-48779) | `frames::floods_of_fragments`, `times::the_times_without_an_option` |
 //! | pings of a peer that does not read (RUSTSEC-2024-0003) | `frames::a_reader_that_stops_has_one_pong_waiting` |
 //! | small messages that inflate to large ones | `frames::a_bomb_takes_no_memory` |
+//! | floods that evade deadlines, honest slow readers, memory that many take together | `faults` E3, E5, E1 |
 //! | small requests with large answers, messages that inflate to the limit | `work`, `amplification` |
 //! | frames next to compressed ones; offers (CVE-2026-2229) | `compression::two_compressed_frames_in_one_read_at_every_split`, `deflate::tests::offers` |
 //! | close codes, and data behind a close | `closing::the_table_of_codes`, `close::tests::close_codes_from_0_to_5000` |
@@ -37,7 +38,7 @@ mod work;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use support::cost::{MEMORY_KIB_MAX, Meter};
+use support::cost::{MEMORY_KIB_MAX, Meter, TRIES, are_of_time};
 use support::raw::PATIENCE;
 use support::server::{Wsloop, wait_until};
 use support::witness::Watch;
@@ -69,8 +70,7 @@ impl Scenario {
         let alone = alone();
         let server = Wsloop::start(options);
         let watch = Watch::start(&server);
-        let idle = watch.observe(Duration::from_millis(100));
-        assert!(idle.subject.messages > 2, "the witnesses talk: {idle:?}");
+        watch.settle();
         let files_before = server.open_files();
         Scenario { server, watch, files_before, _alone: alone }
     }
@@ -91,15 +91,28 @@ impl Scenario {
         self.watch.finish();
     }
 
-    /// Returns the memory that the server still has, in KiB.
-    fn attack_once(&self, attack: &mut impl FnMut(&Wsloop)) -> u64 {
+    /// What was wrong during an attack.
+    fn problems_of(&self, attack: &mut impl FnMut(&Wsloop)) -> String {
         let meter = Meter::start(&self.server);
         self.watch.take();
         attack(&self.server);
         let watched = self.watch.take();
         let cost = meter.read(&self.server);
-        let problems = [watched.under_a_flood(&cost), cost.problems(MEMORY_KIB_MAX)].concat();
-        assert!(problems.is_empty(), "{}", problems.join("; "));
+        [watched.under_a_flood(&cost), cost.problems(MEMORY_KIB_MAX)].concat().join("; ")
+    }
+
+    /// Returns the memory that the server still has, in KiB.
+    fn attack_once(&self, attack: &mut impl FnMut(&Wsloop)) -> u64 {
+        let mut problems = self.problems_of(attack);
+        for _ in 1..TRIES {
+            if problems.is_empty() || !are_of_time(&problems) {
+                break;
+            }
+            // Until the longest turn is forgotten.
+            std::thread::sleep(Duration::from_secs(20));
+            problems = self.problems_of(attack);
+        }
+        assert!(problems.is_empty(), "{problems}");
         let said_before = self.watch.said_so_far();
         wait_until("the witnesses go on", PATIENCE, || {
             self.watch.said_so_far().iter().zip(said_before).all(|(said, before)| *said > before + 20)

@@ -22,6 +22,7 @@ mod journal;
 mod ledger;
 mod metrics;
 mod outgoing;
+mod outside;
 mod phases;
 mod places;
 mod prices;
@@ -35,7 +36,6 @@ mod stats;
 mod times;
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -58,6 +58,7 @@ use journal::Journal;
 pub use ledger::Account;
 use ledger::{AccountId, Ledger};
 use outgoing::Outgoing;
+pub use outside::{LogLosses, Outside, Process};
 use places::{Places, Pool};
 pub use rate::Rate;
 use rate::Usages;
@@ -95,62 +96,6 @@ pub struct Limits {
     pub buffered_bytes_max: usize,
     /// How long queued messages may take to leave when the server stops.
     pub drain_timeout: Duration,
-}
-
-/// What the server asks of the world outside.
-pub struct Outside {
-    /// A stopwatch that runs: the time since some moment.
-    pub stopwatch: Box<dyn Fn() -> Duration>,
-    /// What the kernel knows of this process.
-    pub process: fn() -> Process,
-    /// What the log could not take.
-    pub log_losses: fn() -> LogLosses,
-    /// A number that no other server has, nor this one after a restart.
-    pub seed: u64,
-}
-
-/// What a kernel knows of a process, as far as it tells.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Process {
-    /// Processor time, user's and system's.
-    pub cpu_seconds: Option<f64>,
-    /// Since 1970.
-    pub start_time_seconds: Option<f64>,
-    /// Memory in use.
-    pub resident_memory_bytes: Option<u64>,
-    /// Address space.
-    pub virtual_memory_bytes: Option<u64>,
-    /// Open files.
-    pub open_files: Option<u64>,
-    /// The soft limit of open files.
-    pub open_files_max: Option<u64>,
-}
-
-/// Lines that were left out of the log, since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LogLosses {
-    /// Too many waited to be written.
-    pub queue_full: u64,
-    /// Stderr did not take them.
-    pub write_failed: u64,
-}
-
-impl Outside {
-    /// A world in which no time passes, and of which nothing is known: for tests.
-    pub fn nothing() -> Outside {
-        Outside {
-            stopwatch: Box::new(|| Duration::ZERO),
-            process: Process::default,
-            log_losses: LogLosses::default,
-            seed: 7,
-        }
-    }
-}
-
-impl fmt::Debug for Outside {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Outside")
-    }
 }
 
 /// A stream of bytes that can say that it will send no more.

@@ -8,14 +8,14 @@ use serde_json::Value;
 
 use crate::requests::{Case, Form, MESSAGE_BYTES_MAX, Packet, primer};
 use crate::support::attacker::{Attacker, Manner, fill_history};
-use crate::support::cost::{Cost, MEMORY_KIB_MAX, Meter, limit_address_space};
+use crate::support::cost::{Cost, MEMORY_KIB_MAX, Meter, TRIES, are_of_time, limit_address_space};
 use crate::support::http::Request;
 use crate::support::raw::RawClient;
 use crate::support::server::Wsloop;
 use crate::support::witness::{Watch, Watched};
 
 /// For so long packets are sent, each once the one before is handled.
-const TIME: Duration = Duration::from_millis(70);
+const TIME: Duration = Duration::from_millis(60);
 /// For so long at most the last packet may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Connections that are kept open by one who does not read.
@@ -41,8 +41,19 @@ impl Runner {
         Runner { watch: Watch::start(&server), server }
     }
 
-    /// One line of the table, and what is wrong.
+    /// One line of the table, and what is wrong; times are measured again before they are believed.
     pub(crate) fn run(&mut self, case: &Case) -> (String, Vec<String>) {
+        let mut outcome = self.run_once(case);
+        for _ in 1..TRIES {
+            if outcome.1.is_empty() || !are_of_time(&outcome.1.join("; ")) {
+                break;
+            }
+            outcome = self.run_once(case);
+        }
+        outcome
+    }
+
+    fn run_once(&mut self, case: &Case) -> (String, Vec<String>) {
         let server = Wsloop::start(&[]);
         limit_address_space(&server, ADDRESS_SPACE);
         let epoch = prepare(&server);

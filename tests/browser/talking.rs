@@ -161,7 +161,8 @@ fn a_server_with_a_lower_limit_gives_the_text_back() {
 
 #[test]
 fn a_burst_is_shown_whole_and_in_order_and_the_page_stays_quick() {
-    let server = Wsloop::start(&[]);
+    // Who speaks here does not read for long, and must not be taken for dead meanwhile.
+    let server = Wsloop::start(&["--ping-interval", "0"]);
     let browser = Browser::launch();
     let mut client = Client::join(&server, "/?name=burst");
     let page = join(&browser, &server, "/", "Ada");

@@ -76,7 +76,7 @@ pub(crate) fn never_reading() -> Figures {
     let (slow, cost, peak, kernel, dropped, mut figures) = run(SLEEPERS);
     let ratio = slow.subject.p99 as f64 / quiet.subject.p99 as f64;
     let problems = slow.beside_slow_ones(&quiet, &cost);
-    assert!(problems.is_empty(), "{problems:?}, without slow readers {quiet:?}");
+    assert!(problems.is_empty(), "{}", problems.join("; "));
     // One queue, shared, and for each sleeper some 40 bytes a batch in a list that may be half empty.
     let allowed = 2 * 256 + SLEEPERS as u64 * 90 * 80 / 1024 + 2048;
     assert!(peak <= allowed, "{peak} KiB more at the peak, {allowed} KiB are allowed");
@@ -110,7 +110,7 @@ pub(crate) fn reading_slowly() -> Figures {
     let said = speak(&mut sender, before, MESSAGES, SIZE, pause);
     let witnesses = stage.watch.take();
     let problems = witnesses.beside_slow_ones(&quiet, &stage.cost());
-    assert!(problems.is_empty(), "{problems:?}, without slow readers {quiet:?}");
+    assert!(problems.is_empty(), "{}", problems.join("; "));
     wait_until("all is heard", PATIENCE, || crowd.heard() == said * READERS as u64);
     let skipped = stage.stat(&["dropped", "skipped"]);
     assert_eq!(skipped, stage.stat(&["deliveries", "dropped"]), "nobody is cut");

@@ -131,7 +131,7 @@ fn what_waits_for_all_is_bounded_and_the_worst_pays_first() {
     let gone = now["closed"]["1013"].as_u64().expect("some are closed");
     assert!((1..=3).contains(&gone), "no more than had to: {now}");
     (0..said).for_each(|number| light.expect_frame(BINARY, &message(number)));
-    assert!(server.log().contains("--max-buffered"), "{}", server.log());
+    server.wait_for_log(PATIENCE, |log| log.contains("--max-buffered"));
     drop(sleepers);
 }
 

@@ -148,20 +148,25 @@ fn check_times_and_process(text: &str) {
     }
 }
 
+/// Until each has answered a ping; returns how often the server was asked, since who asks is a connection too.
+fn answer_pings(server: &Wsloop, members: &mut [Client]) -> u32 {
+    let mut asked = 0;
+    wait_until("each has answered a ping", PATIENCE, || {
+        for member in &mut *members {
+            assert_eq!(member.read_within(Duration::from_millis(200)), None);
+        }
+        asked += 1;
+        stats(server)["ping_us"]["count"].as_u64() >= Some(members.len() as u64)
+    });
+    asked
+}
+
 #[test]
 fn metrics_say_what_stats_say() {
     let server = Wsloop::start(&["--ping-interval", "1s"]);
     let mut members: Vec<Client> =
         (0..3).map(|_| Client::connect(&server, "/broadcast/secret-topic")).collect();
-    // Pings come and are answered. Who asks for the report is a connection too.
-    let mut asked = 0;
-    wait_until("each has answered a ping", PATIENCE, || {
-        for member in &mut members {
-            assert_eq!(member.read_within(Duration::from_millis(200)), None);
-        }
-        asked += 1;
-        stats(&server)["ping_us"]["count"].as_u64() >= Some(3)
-    });
+    let asked = answer_pings(&server, &mut members);
     for number in 0..10 {
         members[0].send_text(&format!("secret {number}"));
         members.iter_mut().for_each(|member| assert_eq!(member.read_text(), format!("secret {number}")));

@@ -226,7 +226,7 @@ impl Page {
                 return;
             }
             if Instant::now() >= deadline {
-                let shown = self.try_evaluate("document.body.innerText");
+                let shown = self.try_evaluate("document.body.innerText.slice(-2000)");
                 panic!("not within {within:?}: {condition} (last: {seen:?}); the page shows {shown:?}");
             }
             thread::sleep(POLL_INTERVAL);

@@ -72,20 +72,32 @@ impl Cost {
 
     /// What is wrong with it, if the server may have so much memory.
     pub fn problems(&self, memory_kib_max: u64) -> Vec<String> {
-        let mut problems = Vec::new();
-        if self.peak_kib > memory_kib_max {
-            let [found, most] = [self.peak_kib, memory_kib_max].map(|kib| kib / 1024);
-            problems.push(format!("{found} MiB of memory at the peak, at most {most}"));
-        }
-        if self.turn_max > TURN_MAX.mul_f64(self.stretch()) {
-            problems.push(format!(
-                "a turn of {:.0?}, at most {TURN_MAX:?} (times {:.1}, since it waited for a processor)",
-                self.turn_max,
-                self.stretch()
-            ));
-        }
-        problems
+        let limit = TURN_MAX.mul_f64(self.stretch());
+        let turn = format!(
+            "a turn of {:.0?}, at most {TURN_MAX:?} (times {:.1}, since it waited for a processor)",
+            self.turn_max,
+            self.stretch()
+        );
+        let turn = (self.turn_max > limit).then_some(turn);
+        self.memory_problem(memory_kib_max).into_iter().chain(turn).collect()
     }
+
+    /// The same of its memory alone.
+    pub fn memory_problem(&self, kib_max: u64) -> Option<String> {
+        let [found, most] = [self.peak_kib, kib_max].map(|kib| kib / 1024);
+        (self.peak_kib > kib_max).then(|| format!("{found} MiB of memory at the peak, at most {most}"))
+    }
+}
+
+/// How often a time is measured before it is believed: a machine that stands still for a moment is no fault of the
+/// server's, and a server that is slow is so each time.
+pub const TRIES: usize = 3;
+
+/// Whether problems, one behind the other, are all of times: of those above, and of what witnesses found.
+pub fn are_of_time(problems: &str) -> bool {
+    problems
+        .split("; ")
+        .all(|problem| problem.starts_with("witnesses' ") || problem.starts_with("a turn of "))
 }
 
 /// Counts the peak of the server's memory from here on.

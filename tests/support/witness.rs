@@ -12,7 +12,7 @@ use hdrhistogram::Histogram;
 use super::client::without_time;
 use super::cost::Cost;
 use super::raw::{PING, PONG, RawClient, TEXT, frame};
-use super::server::Wsloop;
+use super::server::{Wsloop, wait_until};
 
 /// Between two messages.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -76,6 +76,12 @@ impl Watch {
         let idle = Wsloop::start(&[]);
         let control = Witnesses::start(idle.address());
         Watch { subject: Witnesses::start(server.address()), control, _idle: idle }
+    }
+
+    /// Waits until all of them have talked for a moment.
+    pub fn settle(&self) {
+        let enough = |witnesses: &Witnesses| witnesses.said_so_far().iter().all(|said| *said > 20);
+        wait_until("the witnesses talk", PATIENCE, || enough(&self.subject) && enough(&self.control));
     }
 
     /// The figures since the last call.
