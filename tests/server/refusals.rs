@@ -342,10 +342,10 @@ fn an_address_may_have_so_many_connections() {
     let server = Wsloop::start(&["--max-per-ip", "2"]);
     let first = Client::join(&server, "/");
     let mut second = Client::join(&server, "/");
-    let files = server.open_files();
+    let sockets = server.open_sockets();
     for _ in 0..20 {
         // Who was told before must have been seen to go.
-        wait_until("nobody else is there", PATIENCE, || server.open_files() <= files);
+        wait_until("nobody else is there", PATIENCE, || server.open_sockets() <= sockets);
         let response = refusal(&server, &Request::upgrade(&server, "/").bytes(), 429);
         assert_eq!(response.header("Retry-After"), Some("10"));
     }

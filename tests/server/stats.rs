@@ -238,9 +238,9 @@ fn operators_may_have_an_address_of_their_own() {
     let url = log.split_once("operators: open ").expect("a line").1.split(' ').next().expect("a URL");
     let address = url.strip_prefix("http://").and_then(|rest| rest.strip_suffix("/dashboard")).expect(url);
     let address: std::net::SocketAddr = address.parse().expect("an address");
-    let files = server.open_files();
+    let sockets = server.open_sockets();
     // There is but one place, and who asked before may still have it.
-    let wait_for_place = || wait_until("the place is free", PATIENCE, || server.open_files() <= files);
+    let wait_for_place = || wait_until("the place is free", PATIENCE, || server.open_sockets() <= sockets);
     // The one place is taken, but operators may look.
     let mut only = RawClient::upgrade(&server, "/echo");
     let ask = |path: &str| {

@@ -116,18 +116,18 @@ fn the_times_without_an_option() {
 /// Whatever else the peer sends does not count as its answer and does not extend the time.
 fn unanswered_close_ends_after_five_seconds(talks: bool) {
     let server = Wsloop::start(&[]);
-    let files = server.open_files();
+    let sockets = server.open_sockets();
     let mut client = RawClient::upgrade(&server, "/echo");
     client.send(&frame(PING | 0x40, b""));
     assert_eq!(client.read_frame().close().0, 1002);
     let started = Instant::now();
-    // The server ends its own direction at once; when it is done with the client only its descriptors tell.
+    // The server ends its own direction at once; when it is done with the client only its sockets tell.
     wait_until("the server is done with it", PATIENCE, || {
         if talks {
             thread::sleep(Duration::from_millis(50));
             let _ = client.try_send(&frame(TEXT, b"and another thing"));
         }
-        server.open_files() <= files
+        server.open_sockets() <= sockets
     });
     client.expect_end();
     assert_between(started, 4..9, "the end of who never answers a close");

@@ -151,6 +151,14 @@ impl Wsloop {
             .unwrap_or_else(|| panic!("no {field} in the status of the process"))
     }
 
+    /// How many sockets it holds open: those of its own, which it has from the start, and one for each client that it
+    /// has not seen go.
+    pub fn open_sockets(&self) -> usize {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the process runs");
+        let links = files.flatten().filter_map(|file| std::fs::read_link(file.path()).ok());
+        links.filter(|link| link.to_string_lossy().starts_with("socket:")).count()
+    }
+
     /// How many descriptors the process holds open.
     pub fn open_files(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the process runs").count()
