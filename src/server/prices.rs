@@ -74,11 +74,11 @@ pub(super) fn busy_millis(work: Work) -> u64 {
 /// Whether a turn has enough to do. `work` is all but the system calls, `writes` those of all rooms that were
 /// spoken in, `largest` those of the largest of them.
 ///
-/// Where a single room costs more than a turn in system calls alone, turns are made worthwhile by more bytes in
-/// each: four fifths of what the calls cost, or two turns.
+/// Up to a turn's worth of calls comes on top. Where a single room costs more than that, turns are made worthwhile
+/// by more bytes in each: four fifths of what the calls cost, or two turns.
 pub(super) fn is_turn_full(work: Work, writes: Work, largest: Work) -> bool {
-    let left = TURN.saturating_sub(writes);
-    let worthwhile = if largest > TURN / 2 { (largest / 5 * 4).min(2 * TURN) } else { 0 };
+    let left = (2 * TURN).saturating_sub(writes).min(TURN);
+    let worthwhile = if largest > TURN { (largest / 5 * 4).min(2 * TURN) } else { 0 };
     work >= left.max(worthwhile)
 }
 
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn a_turn_is_full_by_work_or_by_writes_but_a_large_room_is_worth_more() {
         for (receivers, bytes_a_receiver) in
-            [(1, TURN - WRITE), (100, 157_772), (1_000, 8_000), (5_000, 6_710), (20_000, 1_677)]
+            [(1, TURN), (100, 167_772), (1_000, 16_777), (2_000, 8_000), (5_000, 6_710), (20_000, 1_677)]
         {
             let writes = receivers * WRITE;
             let fits = (0..).step_by(10).find(|bytes| is_turn_full(bytes * receivers, writes, writes));
@@ -97,8 +97,8 @@ mod tests {
             assert!(fits.abs_diff(bytes_a_receiver) <= 10, "{receivers}: {fits}");
         }
         // Many small rooms: their receivers add up.
-        assert!(!is_turn_full(0, 1_600 * WRITE, 100 * WRITE));
-        assert!(is_turn_full(0, 1_700 * WRITE, 100 * WRITE));
+        assert!(!is_turn_full(0, 3_300 * WRITE, 100 * WRITE));
+        assert!(is_turn_full(0, 3_400 * WRITE, 100 * WRITE));
     }
 
     #[test]
