@@ -340,8 +340,9 @@ impl Outbox {
             || self.all_entries().take_while(goes_first).any(|entry| entry.is_ping)
     }
 
-    /// Whether more than `bytes_max` waits. A single frame of more than half of that is left out: a message that
-    /// may be said may be long in one form, and nobody is too slow who has had no time to take it.
+    /// Whether more than `bytes_max` waits. What a client asked for in one breath is left out, once, and so is a single
+    /// frame of more than half of that: a message that may be said may be long in one form, what was missed may be more
+    /// than a queue, and nobody is too slow who has had no time to take it.
     pub fn is_over(&self, bytes_max: usize) -> bool {
         self.cost() > bytes_max && is_over(bytes_max, self.cost(), self.all_entries())
     }
@@ -457,9 +458,11 @@ impl Outbox {
 }
 
 fn is_over<'a>(bytes_max: usize, cost: usize, entries: impl Iterator<Item = &'a Entry>) -> bool {
-    let largest = entries.map(Entry::largest_frame).max().unwrap_or(0);
-    let exempt = if largest > bytes_max / 2 { largest } else { 0 };
-    cost - exempt > bytes_max
+    let exempt = |entry: &Entry| match entry.is_owed {
+        true => entry.bytes().len(),
+        false => Some(entry.largest_frame()).filter(|bytes| *bytes > bytes_max / 2).unwrap_or(0),
+    };
+    cost - entries.map(exempt).max().unwrap_or(0) > bytes_max
 }
 
 /// One attempt; a signal changes nothing.

@@ -50,6 +50,11 @@ impl Response {
         self.status
     }
 
+    /// The bytes of the body.
+    pub fn body_bytes(&self) -> usize {
+        self.body.len()
+    }
+
     /// The bytes to send. `date` is the time of day, where it is known (RFC 9110 §6.6.1); without
     /// `with_body` (the answer to HEAD) the headers are those of the whole answer.
     pub fn encode(&self, date: Option<jiff::Timestamp>, with_body: bool) -> Vec<u8> {

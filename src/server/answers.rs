@@ -6,10 +6,13 @@ use super::metrics::{self, Gauges};
 use super::phases::note_withheld;
 use super::redact::first_line;
 use super::site::{Answer, Report, Service};
-use super::{Mode, Server, Stream};
+use super::{Mode, Server, Stream, prices};
 use crate::chat::ClientId;
 use crate::clock::Now;
 use crate::http::{Refusal, Response};
+
+/// A report as it will be sent, at most: the hundred largest rooms are most of it.
+const REPORT_BYTES: usize = 32 * 1024;
 
 impl<S: Stream> Server<S> {
     /// Answers a request. One without a WebSocket is the last thing that is heard of who makes it.
@@ -43,6 +46,7 @@ impl<S: Stream> Server<S> {
             Ok(Answer::Report(report, with_body)) => (self.report(now, report), with_body),
             Err(refusal) => return self.refuse(now, id, refusal, head),
         };
+        self.outgoing.charge(response.body_bytes() * prices::BYTE_COPIED);
         let client = &mut self.clients[id.index()];
         debug!("{} got {}: {}", client.address, response.status(), first_line(head));
         let pieces = response.into_pieces(Some(now.wall), with_body);
@@ -72,6 +76,8 @@ impl<S: Stream> Server<S> {
 
     /// A report on the server at this moment.
     fn report(&mut self, now: Now, report: Report) -> Response {
+        let items = self.clients.len() + self.chat.kept_room_count();
+        self.outgoing.charge(items * prices::REPORT_ITEM + REPORT_BYTES * prices::BYTE_MADE);
         match report {
             Report::Stats => self.stats(now),
             Report::Metrics => {

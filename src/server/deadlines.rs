@@ -10,6 +10,9 @@ use std::collections::BinaryHeap;
 use crate::chat::ClientId;
 use crate::clock::Time;
 
+/// Fewer entries than this are not worth a look.
+const ENTRIES_MIN: usize = 1024;
+
 /// The deadlines of all clients.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
@@ -32,6 +35,14 @@ impl Deadlines {
             return None;
         }
         self.heap.pop().map(|Reverse(entry)| entry)
+    }
+
+    /// Drops entries that do not count any more, if they are most of them: who is armed earlier again and again,
+    /// since it is over its rate, leaves the later ones behind.
+    pub(super) fn compact(&mut self, clients: usize, mut counts: impl FnMut(ClientId, Time) -> bool) {
+        if self.heap.len() > clients * 4 + ENTRIES_MIN {
+            self.heap.retain(|Reverse((time, client))| counts(*client, *time));
+        }
     }
 
     /// The time of the next entry.

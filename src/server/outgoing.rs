@@ -10,6 +10,9 @@ use crate::websocket::{Batch, BatchBuilder, CloseFrame, Meter};
 /// Builders kept for the next turns; more rooms than this rarely speak in one turn.
 const SPARE_BUILDERS_MAX: usize = 64;
 
+/// The windows that can be agreed on (RFC 7692 §7.1.2).
+const WINDOWS: u8 = 8;
+
 /// Whose part of the private batch is where.
 type PrivatePart = (ClientId, Range<usize>);
 
@@ -29,7 +32,7 @@ pub(super) struct Outgoing {
     work: Work,
     writes: Work,
     largest: Work,
-    /// For how many windows each room's last batch was deflated, by form.
+    /// For how many windows each room's last batch was deflated, by form; and one more for each who has come since.
     windows: Vec<[u8; 2]>,
     /// Whoever is served now has its messages deflated.
     is_deflating: bool,
@@ -70,7 +73,12 @@ impl Outgoing {
     /// Writes down what shall happen. Messages are encoded here, once.
     pub(super) fn apply(&mut self, effect: Effect<'_>) {
         match effect {
-            Effect::Join { room, form, client } => self.change(room, form, client, Change::Joined),
+            Effect::Join { room, form, client } => {
+                // It may have agreed on a window that nobody else has.
+                let windows = self.windows_of(room)[form as usize];
+                self.note_windows(room, form, usize::from(windows) + 1);
+                self.change(room, form, client, Change::Joined);
+            }
             Effect::Leave { room, form, client } => self.change(room, form, client, Change::Left),
             Effect::Publish { room, form, audience, except, kind, parts, seq } => {
                 let turn = self.touch(room, form, audience);
@@ -84,7 +92,7 @@ impl Outgoing {
                 let bytes = end - start;
                 self.bytes += bytes;
                 self.work += bytes * prices::BYTE_MADE + bytes * audience * prices::BYTE_COPIED;
-                let windows = self.windows.get(room.index()).map_or(0, |windows| windows[form as usize]);
+                let windows = self.windows_of(room)[form as usize];
                 if windows > 0 && bytes >= self.compress_bytes_min {
                     self.work += usize::from(windows) * prices::deflated(bytes);
                 }
@@ -133,6 +141,11 @@ impl Outgoing {
         self.work
     }
 
+    /// The same, with the system calls of the rooms that were spoken in.
+    pub(super) fn work_with_writes(&self) -> Work {
+        self.work + self.writes
+    }
+
     /// Whether nothing more should be read before this is delivered.
     pub(super) fn is_full(&self) -> bool {
         self.bytes >= prices::TURN_BYTES_MADE_MAX
@@ -152,7 +165,12 @@ impl Outgoing {
         if self.windows.len() <= room.index() {
             self.windows.resize(room.index() + 1, [0; 2]);
         }
-        self.windows[room.index()][form as usize] = u8::try_from(count).unwrap_or(u8::MAX);
+        self.windows[room.index()][form as usize] =
+            u8::try_from(count).map_or(WINDOWS, |count| count.min(WINDOWS));
+    }
+
+    fn windows_of(&self, room: RoomId) -> [u8; 2] {
+        self.windows.get(room.index()).copied().unwrap_or_default()
     }
 
     /// Whether nothing has to be sent.

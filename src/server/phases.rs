@@ -38,6 +38,9 @@ impl<S: Stream> Server<S> {
     /// Routes what the clock brings: deadlines of clients, counts of rooms.
     pub(super) fn route(&mut self, now: Now) {
         self.drain(now);
+        let clients = &self.clients;
+        let counts = |id: ClientId, time| clients.get(id.index()).is_some_and(|client| client.armed == time);
+        self.deadlines.compact(clients.len(), counts);
         let mut count = 0;
         // A crowd whose time is up all at once waits for some turns.
         while count < prices::TURN_TIMEOUTS_MIN || !self.outgoing.is_full() {

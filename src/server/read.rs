@@ -12,6 +12,9 @@ use crate::connection::{CLOSE_TIMEOUT, Event};
 use crate::planted::planted;
 use crate::websocket::{CloseCode, CloseFrame};
 
+/// For so long a client counts as busy at most, whatever it has asked for.
+const BUSY_MILLIS_MAX: u32 = 60_000;
+
 /// How much a client may do when it is read.
 #[derive(Clone, Copy, Debug)]
 struct Allowance {
@@ -57,9 +60,9 @@ impl<S: Stream> Server<S> {
             client.reprieve = Reprieve::Used;
         }
         self.outgoing.set_deflating(client.connection.compression().is_some());
-        let before = self.outgoing.work();
+        let before = self.outgoing.work_with_writes();
         let (used, has_more) = self.read_within(now, id, allowance);
-        let work = self.outgoing.work() - before;
+        let work = self.outgoing.work_with_writes() - before;
         let client = &mut self.clients[id.index()];
         client.note_work(now.time, work);
         if has_more && !planted!("cut_off_and_forgotten") {
@@ -97,8 +100,10 @@ impl<S: Stream> Server<S> {
             let client = &mut self.clients[id.index()];
             let chunk =
                 if self.usages.rate().is_some() { FIRST_READ_BYTES } else { client.read_bytes } as usize;
+            self.outgoing.charge(prices::READ);
             match client.stream.read(&mut self.scratch[..chunk]) {
                 Ok(0) => {
+                    self.outgoing.charge(prices::END);
                     let event = client.connection.handle_end(now.time);
                     self.handle_event(now, id, event);
                     return (used, false);
@@ -121,6 +126,7 @@ impl<S: Stream> Server<S> {
                     }
                 }
                 Err(error) => {
+                    self.outgoing.charge(prices::END);
                     let event = client.connection.handle_failure(&error);
                     self.handle_event(now, id, event);
                     return (used, false);
@@ -227,15 +233,15 @@ impl<S> Client<S> {
         reason = "as a clock face turns over"
     )]
     fn busy_for(&self, now: Time) -> u32 {
-        let left = self.busy_until.wrapping_sub(now.as_millis() as u32) as i32;
-        left.max(0).unsigned_abs()
+        let left = self.busy_until.wrapping_sub(now.as_millis() as u32);
+        // More than that it cannot be: the clock face has turned over since.
+        if left > BUSY_MILLIS_MAX { 0 } else { left }
     }
 
     /// Notes work that it has caused.
     #[expect(clippy::cast_possible_truncation, reason = "as above")]
     fn note_work(&mut self, now: Time, work: Work) {
-        const BUSY_MILLIS_MAX: u64 = 60_000;
-        let millis = (u64::from(self.busy_for(now)) + prices::busy_millis(work)).min(BUSY_MILLIS_MAX);
+        let millis = (u64::from(self.busy_for(now)) + prices::busy_millis(work)).min(BUSY_MILLIS_MAX.into());
         self.busy_until = (now.as_millis() + millis) as u32;
     }
 

@@ -45,8 +45,9 @@ impl<S: Stream> Server<S> {
             Slow::Skip => {
                 // Half of it, or every further message would move the gap.
                 self.skip(now, id, most / 2, Drop::Skipped);
-                // What is left are answers to what it asked and does not read.
-                if self.clients[id.index()].connection.outbox().is_owed_over(most) {
+                // What is left are answers to what it asked and does not read. No more than half of the queue,
+                // or each further message would be looked for among them.
+                if self.clients[id.index()].connection.outbox().is_owed_over(most / 2) {
                     self.cut(now, id, Drop::QueueFull);
                 }
             }
@@ -75,29 +76,33 @@ impl<S: Stream> Server<S> {
             if self.buffered.bytes() <= enough {
                 break;
             }
-            if self.clients[id.index()].connection.is_open() {
-                match self.clients[id.index()].slow {
-                    Slow::Close => self.cut(now, id, Drop::BufferFull),
-                    Slow::Skip => self.skip(now, id, 0, Drop::BufferFull),
-                }
-                relieved += 1;
+            match self.clients[id.index()].slow {
+                // A response or a goodbye that is not taken is worth no more than messages that are not.
+                _ if !self.clients[id.index()].connection.is_open() => self.give_up(now, id),
+                Slow::Close => self.cut(now, id, Drop::BufferFull),
+                Slow::Skip => self.skip(now, id, 0, Drop::BufferFull),
             }
+            relieved += 1;
         }
         // What is left are frames that have begun to leave, and the batches that they are parts of.
         for &(_, id) in &laggards {
             if self.buffered.bytes() <= most {
                 break;
             }
-            self.fail(now, id, &ErrorKind::OutOfMemory.into());
-            // At once, not with its slot: it decides whether the next one has to go.
-            let lost = self.clients[id.index()].connection.outbox().abandon();
-            self.note_lost(id, lost.into());
+            self.give_up(now, id);
             relieved += 1;
         }
         warn!(
             "{relieved} clients that read too slowly were relieved of their queues, which took {before} bytes \
              (--max-buffered is {most})"
         );
+    }
+
+    /// Ends a connection, and gives its queue back at once, not with its slot: it decides whether the next has to go.
+    fn give_up(&mut self, now: Now, id: ClientId) {
+        self.fail(now, id, &ErrorKind::OutOfMemory.into());
+        let lost = self.clients[id.index()].connection.outbox().abandon();
+        self.note_lost(id, lost.into());
     }
 
     /// Keeps unfinished requests and messages of all clients together within their budget: the largest and oldest

@@ -23,6 +23,9 @@ struct Shared {
     meter: Meter,
 }
 
+/// What a batch takes beside its bytes: itself, two counts, and what two allocations round up.
+const SHARED_BYTES: usize = size_of::<Shared>() + 48;
+
 /// Memory of a batch, or a file that is compiled in and takes none.
 enum Bytes {
     Owned(Vec<u8>),
@@ -147,7 +150,7 @@ impl Batch {
     }
 
     fn holding(bytes: Bytes, content: Content, messages: u32, numbers: Rc<[u64]>, meter: &Meter) -> Batch {
-        meter.add(bytes.capacity());
+        meter.add(SHARED_BYTES + bytes.capacity());
         Batch(Rc::new(Shared { bytes, content, messages, numbers, meter: meter.clone() }))
     }
 
@@ -228,7 +231,7 @@ impl Batch {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.meter.remove(self.bytes.capacity());
+        self.meter.remove(SHARED_BYTES + self.bytes.capacity());
     }
 }
 
@@ -251,6 +254,8 @@ pub struct BatchBuilder {
 impl BatchBuilder {
     /// Memory over this is given back rather than kept for the next turn.
     const KEPT_BYTES_MAX: usize = 64 * 1024;
+    /// Below, nobody minds.
+    const SHRUNK_BYTES_MIN: usize = 1024;
 
     /// A builder whose batches are measured.
     pub fn measured(meter: &Meter) -> BatchBuilder {
@@ -293,7 +298,11 @@ impl BatchBuilder {
 
     /// Ends the batch and starts the next one.
     pub fn seal(&mut self) -> Batch {
-        let (bytes, messages) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.messages));
+        let (mut bytes, messages) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.messages));
+        // Memory of a large batch before must not be kept alive by a client that waits for a small one.
+        if bytes.capacity() > Self::SHRUNK_BYTES_MIN && bytes.len() * 4 < bytes.capacity() {
+            bytes.shrink_to_fit();
+        }
         let numbers = match self.numbers.is_empty() {
             true => Rc::default(),
             false => std::mem::take(&mut self.numbers).into(),
@@ -349,9 +358,9 @@ mod tests {
         let whole = meter.bytes();
         assert!(whole >= 102, "{whole}");
         let copy = batch.copy_of(0..102);
-        assert_eq!(meter.bytes(), whole + 102);
+        assert_eq!(meter.bytes(), whole + SHARED_BYTES + 102);
         copy.charge(7);
-        assert_eq!(meter.bytes(), whole + 109);
+        assert_eq!(meter.bytes(), whole + SHARED_BYTES + 109);
         copy.release(7);
         drop((copy, batch.clone()));
         assert_eq!(meter.bytes(), whole);
@@ -360,8 +369,8 @@ mod tests {
         let page = Batch::unframed(b"a page".as_slice().into(), &meter);
         assert_eq!(
             (page.bytes(), meter.bytes()),
-            (b"a page".as_slice(), 0),
-            "what is compiled in takes none"
+            (b"a page".as_slice(), SHARED_BYTES),
+            "its bytes take none"
         );
         drop((page, Batch::unframed(vec![b'x'; 9].into(), &meter)));
         assert_eq!(Meter::default().bytes(), 0);

@@ -161,8 +161,10 @@ pub struct Inflater {
 /// Work that an [`Inflater`] has done: small payloads can ask for much of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Inflated {
-    /// Messages, whole or not.
-    pub messages: usize,
+    /// Deflate streams, whole or not: one a message, or a few.
+    pub streams: usize,
+    /// Bytes that went in.
+    pub compressed_bytes: usize,
     /// Bytes that came out, also of messages that turned out to be wrong.
     pub bytes: usize,
 }
@@ -191,7 +193,8 @@ impl Inflater {
         self.stream.reset(false);
         self.message.shrink_to(KEPT_BYTES_MAX);
         let result = [payload, &TAIL].into_iter().try_for_each(|input| self.feed(input, bytes_max));
-        self.inflated.messages += 1;
+        self.inflated.streams += 1;
+        self.inflated.compressed_bytes += payload.len();
         self.inflated.bytes += self.message.len();
         result.map(|()| self.message.as_slice())
     }
@@ -229,6 +232,7 @@ impl Inflater {
             };
             if status == Status::StreamEnd {
                 self.stream.reset(false);
+                self.inflated.streams += 1;
             }
             if input.is_empty() {
                 return Ok(());
