@@ -11,9 +11,6 @@ use crate::chat::ClientId;
 use crate::clock::Now;
 use crate::http::{Refusal, Response};
 
-/// A report as it will be sent, at most: the hundred largest rooms are most of it.
-const REPORT_BYTES: usize = 32 * 1024;
-
 impl<S: Stream> Server<S> {
     /// Answers a request. One without a WebSocket is the last thing that is heard of who makes it.
     pub(super) fn answer(&mut self, now: Now, id: ClientId, head: &[u8]) {
@@ -77,7 +74,7 @@ impl<S: Stream> Server<S> {
     /// A report on the server at this moment.
     fn report(&mut self, now: Now, report: Report) -> Response {
         let items = self.clients.len() + self.chat.kept_room_count();
-        self.outgoing.charge(items * prices::REPORT_ITEM + REPORT_BYTES * prices::BYTE_MADE);
+        self.outgoing.charge(prices::REPORT + items * prices::REPORT_ITEM);
         match report {
             Report::Stats => self.stats(now),
             Report::Metrics => {

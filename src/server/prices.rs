@@ -35,7 +35,10 @@ pub(super) const BYTE_DEFLATED: Work = 26;
 pub(super) const BYTE_COMPRESSED: Work = 100;
 /// A request answered: parsed, logged, its headers written: 20 µs.
 pub(super) const REQUEST: Work = 80_000;
-/// A client or a room that a report looks at: 50 ns.
+/// A report on the server as JSON or for Prometheus: some hundred figures and the buckets of three histograms: half a
+/// millisecond to one.
+pub(super) const REPORT: Work = 3_000_000;
+/// A client or a room that it looks at: 50 ns.
 pub(super) const REPORT_ITEM: Work = 200;
 /// A system call that reads, whatever it brings: 0.5 µs.
 pub(super) const READ: Work = 2_000;

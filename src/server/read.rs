@@ -227,11 +227,7 @@ impl<S> Client<S> {
     }
 
     /// For how many milliseconds it still counts as busy.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_possible_wrap,
-        reason = "as a clock face turns over"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "as a clock face turns over")]
     fn busy_for(&self, now: Time) -> u32 {
         let left = self.busy_until.wrapping_sub(now.as_millis() as u32);
         // More than that it cannot be: the clock face has turned over since.
