@@ -105,7 +105,7 @@ impl Chat {
                 room.names.hold(member.id, Rc::clone(&member.who));
                 given_up = self.persons.hold_name(member.id, key);
             } else {
-                room.names.free(member.id, &member.who);
+                room.names.free(member.id);
             }
         }
         self.persons.leave(now.time, member);

@@ -201,9 +201,7 @@ impl Room {
         let slot = self.listeners[form as usize].voices[index];
         let member = &mut self.people[slot as usize];
         // Its own name is free for it.
-        if member.is_named() {
-            self.names.free(member.id, &member.who);
-        }
+        self.names.free(member.id);
         let name = self.names.take(member.id, Some(wish)).expect("a wish is met");
         let before = Rc::clone(&member.who);
         member.rename(Rc::clone(&name));

@@ -206,3 +206,21 @@ fn nobody_speaks_in_anothers_name_by_a_line_break() {
     script.say(1, Kind::Text, r#"{"type":"history"}"#);
     assert!(script.take()[0].contains(r"hi\n12:34:56"), "and history keeps it");
 }
+
+/// Whatever comes of it, to ask for another name has its price.
+#[test]
+fn a_packet_of_names_is_no_cheaper_than_what_it_takes() {
+    let mut script = Script::new();
+    (0..2).for_each(|client| script.attend(client, json(&format!("n{client}"))));
+    for (name, least) in [("alice", 33), ("n1", 34), ("\u{1f67}\u{1f67}", 64), ("a:b", 32)] {
+        let mut work = 0;
+        let text = format!(r#"{{"type":"name","name":"{name}"}}"#);
+        let client = ClientId::new(0);
+        script.chat.handle_message(script.now, client, Kind::Text, text.as_bytes(), &mut |effect| {
+            if let Effect::NamesCompared { count } = effect {
+                work += count;
+            }
+        });
+        assert_eq!(work, least, "{name}");
+    }
+}
