@@ -142,6 +142,7 @@ impl<K> Kept<K> {
         self.bytes
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
