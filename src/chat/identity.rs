@@ -2,6 +2,7 @@
 //! (UAX 31) and of security (UTS 39), where a name is what people see.
 
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_properties::{
@@ -14,6 +15,8 @@ use unicode_security::skeleton;
 
 /// Names of people, in characters.
 pub const NAME_CHARACTERS_MAX: usize = 32;
+/// The same with compatible forms written out, of which one can be eighteen characters: comparing takes so long.
+const WRITTEN_OUT_CHARACTERS_MAX: usize = 64;
 /// Names of rooms and topics, in characters.
 const PLACE_CHARACTERS_MAX: usize = 64;
 /// What a person's name may hold beside letters, digits and emoji: nothing that a line or a list is written with.
@@ -29,6 +32,8 @@ const MARKS_MAX_ELSEWHERE: usize = 4;
 const BLANKS: [char; 3] = ['\u{13441}', '\u{13442}', '\u{2800}'];
 
 const PERSON_LENGTH: &str = "a name is 1 to 32 characters; choose a shorter one";
+const WRITTEN_OUT: &str =
+    "a name is 64 characters at most when its ligatures are written out; write fewer of them";
 const PLACE_LENGTH: &str = "a name here is 1 to 64 characters; choose a shorter one";
 const SPACES: &str = "a name has no space at its ends and single ones within; leave the others out";
 const HIDDEN: &str =
@@ -38,6 +43,16 @@ const PLACE_CHARACTERS: &str = "a name here is 1 to 64 letters, digits or any of
 const MARKS: &str = "an accent in a name stands on a letter, and not on a heap of others; leave out the rest";
 const SCRIPTS: &str = "a name is of one script, or of Latin with Chinese, Japanese or Korean: letters of several look like each other's; write it in one";
 const ADDRESS: &str = "a name is no address; choose another";
+
+/// Work that a name takes, where finding out what one of ASCII looks like is one: to check it, and to find out
+/// what any other looks like.
+pub(super) const NAME_WORK: usize = 32;
+
+/// What each character of ASCII looks like: to look it up is many times faster.
+static ASCII_LOOKS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let chars = (0..128_u8).map(|char| char::from(char).to_string());
+    chars.map(|char| skeleton(&char).collect::<String>().to_lowercase()).collect()
+});
 
 /// What a name is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +71,9 @@ pub fn person_name(text: &str) -> Result<String, &'static str> {
         return Err(SPACES);
     }
     check(&name, Subject::Person)?;
+    if name.nfkc().nth(WRITTEN_OUT_CHARACTERS_MAX).is_some() {
+        return Err(WRITTEN_OUT);
+    }
     if is_address(&name) { Err(ADDRESS) } else { Ok(name) }
 }
 
@@ -74,6 +92,16 @@ pub fn place_name(text: &str) -> Result<String, &'static str> {
 /// each other. The look of the small letters is not always the small form of the look: `I` looks like `l`, and
 /// the Cyrillic `В` like `B`, which `в` does not.
 pub(super) fn looks(name: &str) -> [String; 2] {
+    if name.is_ascii() {
+        let look = |char: u8| &*ASCII_LOOKS[usize::from(char)];
+        let small = name.bytes().map(|char| look(char.to_ascii_lowercase()));
+        return [small.collect(), name.bytes().map(look).collect()];
+    }
+    full_looks(name)
+}
+
+/// The same, whatever is in it.
+fn full_looks(name: &str) -> [String; 2] {
     let name: String = name.nfkc().collect();
     let look = |name: &str| skeleton(name).collect::<String>().to_lowercase();
     [look(&name.to_lowercase()), look(&name)]
@@ -240,6 +268,10 @@ impl Scripts {
 
 /// Whether it can be read as an IP address, whatever its digits look like.
 fn is_address(name: &str) -> bool {
+    // No other character of ASCII that a name can hold looks like a point.
+    if name.is_ascii() && !name.contains('.') {
+        return false;
+    }
     let normal: String = name.nfkc().collect();
     let read: String = skeleton(&normal)
         .map(|char| match char {

@@ -1,5 +1,7 @@
 //! What is remembered of rooms in which nobody is, and of people who have gone; and how much all rooms remember.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,8 +14,9 @@ use crate::planted::planted;
 
 /// A room in which nobody is keeps its history, and the names of people with a key, for so long.
 const EMPTY_ROOM_KEPT: Duration = Duration::from_secs(600);
-/// Memory of all that rooms remember, those in use included. Over it those in which nobody is go first, of
-/// whoever has left most of them the oldest; then the largest histories lose their oldest messages.
+/// Memory of all that rooms remember, those in use included. Over it whoever has most pays, down to what others
+/// have: of its rooms those in which nobody is go first, the oldest first; then the largest histories of those in
+/// use lose their oldest messages.
 pub(super) const HISTORIES_BYTES_MAX: usize = 64 << 20;
 /// So many rooms are forgotten at once: it bounds the turn in which it happens, and no turn brings so many.
 const FORGOTTEN_AT_ONCE_MAX: usize = 4_096;
@@ -52,6 +55,14 @@ impl Keeping {
     pub(super) fn due(&self) -> Time {
         self.kept.due()
     }
+}
+
+/// What the rooms of one owner remember.
+#[derive(Debug, Default)]
+struct Estate {
+    bytes: usize,
+    /// Rooms in use, and what their histories cost.
+    in_use: Vec<(RoomId, usize)>,
 }
 
 impl Chat {
@@ -105,7 +116,7 @@ impl Chat {
                 room.names.hold(member.id, Rc::clone(&member.who));
                 given_up = self.persons.hold_name(member.id, key);
             } else {
-                room.names.free(member.id, &member.who);
+                room.names.free(member.id);
             }
         }
         self.persons.leave(now.time, member);
@@ -146,23 +157,47 @@ impl Chat {
             return;
         }
         // Down to three quarters: the next message must not find the same situation.
-        let enough = HISTORIES_BYTES_MAX / 4 * 3;
-        let for_kept = enough.saturating_sub(self.keeping.in_use);
-        for id in self.keeping.kept.evict(for_kept, FORGOTTEN_AT_ONCE_MAX) {
-            self.rooms[id.index()].kept = None;
-            self.forget_kept(id, forgotten);
-        }
-        if self.keeping.kept.len() > 0 || self.keeping.in_use <= enough {
-            return;
-        }
-        let sizes: Vec<usize> = self.rooms.iter().map(|(_, room)| room.history.cost()).collect();
-        let level = common_level(&sizes, enough);
-        for (_, room) in &mut self.rooms {
-            let before = room.history.cost();
-            if before > level {
-                room.history.trim(level);
-                self.keeping.note_change(before, room.history.cost());
+        let estates = self.estates();
+        let sizes: Vec<usize> = estates.iter().map(|(_, estate)| estate.bytes).collect();
+        let level = common_level(&sizes, HISTORIES_BYTES_MAX / 4 * 3);
+        let mut left = FORGOTTEN_AT_ONCE_MAX;
+        for (owner, estate) in estates.into_iter().filter(|(_, estate)| estate.bytes > level) {
+            let in_use: usize = estate.in_use.iter().map(|(_, cost)| cost).sum();
+            let gone = self.keeping.kept.evict_of(owner, level.saturating_sub(in_use), left);
+            left -= gone.len();
+            for id in gone {
+                self.rooms[id.index()].kept = None;
+                self.forget_kept(id, forgotten);
             }
+            self.trim(&estate.in_use, level);
+        }
+    }
+
+    /// What each owner has, who has most first.
+    fn estates(&self) -> Vec<(Owner, Estate)> {
+        let mut estates: HashMap<Owner, Estate> = HashMap::new();
+        for (owner, bytes) in self.keeping.kept.holdings() {
+            estates.entry(owner).or_default().bytes += bytes;
+        }
+        let in_use = self.rooms.iter().filter(|(_, room)| room.kept.is_none() && !room.history.is_empty());
+        for (index, room) in in_use {
+            let estate = estates.entry(room.owner.unwrap_or(Owner::NOBODY)).or_default();
+            estate.bytes += room.history.cost();
+            estate.in_use.push((RoomId::new(index), room.history.cost()));
+        }
+        let mut estates: Vec<_> = estates.into_iter().collect();
+        estates.sort_by_key(|(owner, estate)| (Reverse(estate.bytes), *owner));
+        estates
+    }
+
+    /// The largest of these rooms lose their oldest messages, until all of them take so much together.
+    fn trim(&mut self, rooms: &[(RoomId, usize)], bytes_max: usize) {
+        let sizes: Vec<usize> = rooms.iter().map(|(_, cost)| *cost).collect();
+        let level = common_level(&sizes, bytes_max);
+        for (id, before) in rooms.iter().filter(|(_, cost)| *cost > level) {
+            let history = &mut self.rooms[id.index()].history;
+            history.trim(level);
+            self.keeping.note_change(*before, history.cost());
         }
     }
 }

@@ -120,11 +120,29 @@ impl<K> Kept<K> {
         gone
     }
 
+    /// Gives up the oldest of one owner until it takes so many bytes at most, and so many entries at once.
+    pub(super) fn evict_of(&mut self, owner: Owner, bytes_max: usize, entries_max: usize) -> Vec<K> {
+        let mut gone = Vec::new();
+        while gone.len() < entries_max
+            && let Some(holding) = self.owners.get(&owner).filter(|holding| holding.bytes > bytes_max)
+        {
+            let oldest = holding.tickets.first().copied();
+            gone.extend(oldest.and_then(|ticket| self.remove(ticket)));
+        }
+        gone
+    }
+
+    /// What is kept for each owner, in bytes.
+    pub(super) fn holdings(&self) -> impl Iterator<Item = (Owner, usize)> {
+        self.owners.iter().map(|(owner, holding)| (*owner, holding.bytes))
+    }
+
     /// What all of it takes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -184,6 +202,22 @@ mod tests {
         assert_eq!((kept.bytes(), kept.len(), kept.owners.len()), (each, 1, 1));
         kept.evict(0, 100);
         assert!(kept.owners.is_empty() && kept.bytes() == 0 && kept.due() == Time::NEVER);
+    }
+
+    #[test]
+    fn one_owner_gives_its_oldest_and_the_others_keep_theirs() {
+        let mut kept = Kept::default();
+        let (one, other) = (owner("192.0.2.1"), owner("192.0.2.2"));
+        for (name, owner) in [("1", one), ("a", other), ("2", one), ("3", one)] {
+            kept.add(name, owner, 1000, Time::from_millis(1));
+        }
+        let each = 1000 + ENTRY_BYTES;
+        assert_eq!(kept.evict_of(one, 3 * each, 100), Vec::<&str>::new());
+        assert_eq!(kept.evict_of(one, each + 1, 1), ["1"], "a batch has an end");
+        assert_eq!(kept.evict_of(one, each + 1, 100), ["2"]);
+        assert_eq!(kept.evict_of(one, 0, 100), ["3"]);
+        assert_eq!(kept.evict_of(one, 0, 100), Vec::<&str>::new());
+        assert_eq!(kept.holdings().collect::<Vec<_>>(), [(other, each)]);
     }
 
     #[test]

@@ -170,6 +170,11 @@ pub enum Effect<'a> {
         /// The message; the parts are joined.
         parts: &'a [&'a [u8]],
     },
+    /// Names were compared with others: nothing is sent of it, but it takes time.
+    NamesCompared {
+        /// As many names of ASCII would have taken as long.
+        count: usize,
+    },
     /// The conversation with a client ends, after all that it is owed.
     Close {
         /// With whom.
@@ -259,6 +264,7 @@ impl Chat {
         let (index, is_new) = if is_room {
             let (member, is_new) = self.member_for(id, address, form, name.as_deref(), key.as_deref());
             let room = &mut self.rooms[id.index()];
+            effect(Effect::NamesCompared { count: room.names.take_compared() });
             room.is_large |= is_new && room.person_count() >= MEMBERS_TOLD_SINGLY_MAX;
             if is_new && !room.is_large {
                 // To those who are here already; a line comes behind, since a newcomer hears his own.

@@ -3,22 +3,36 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::identity::{NAME_CHARACTERS_MAX, looks};
+use super::identity::{NAME_CHARACTERS_MAX, NAME_WORK, looks};
 use super::person::PersonId;
 use super::secret::Secret;
 
 /// So many numbers are tried one after the other; then each is twice the last, so that a name which thousands
 /// bear is found room for in a few steps.
 const TRIES_IN_ORDER: u32 = 16;
+/// So many are tried in all. Which they are everybody knows, and can take them; the number behind them nobody
+/// can foresee.
+const TRIES_MAX: u32 = 32;
+/// What is left of a hash, for a number of 13 digits at most.
+const UNFORESEEN_BITS: u32 = 40;
 
 /// Who is called what.
+///
+/// Invariant: what is taken by somebody is what its name looks like. It is worked out once, when the name is
+/// taken, since that is far slower than to look it up.
 #[derive(Debug)]
 pub(super) struct Names {
     secret: Secret,
     /// By what it looks like, hashed: the text is at its bearer's.
     taken: HashMap<u64, Taken>,
+    /// What the name of each looks like, in the two ways.
+    looks: HashMap<PersonId, [u64; 2]>,
     /// Of people with a key who have gone: nobody else is called that until they are forgotten.
     held: HashMap<PersonId, Rc<str>>,
+    /// How often nothing but an unforeseen number was left: the next one differs.
+    unforeseen: u64,
+    /// What it took to work out what names look like, since somebody asked.
+    compared: usize,
 }
 
 /// Who has a name, and the number that is tried next for another one of that name.
@@ -30,54 +44,71 @@ struct Taken {
 
 impl Names {
     pub(super) fn new(secret: Secret) -> Names {
-        Names { secret, taken: HashMap::new(), held: HashMap::new() }
+        Names {
+            secret,
+            taken: HashMap::new(),
+            looks: HashMap::new(),
+            held: HashMap::new(),
+            unforeseen: 0,
+            compared: 0,
+        }
     }
 
     /// Takes a name for somebody who has none here: the one that is asked for, or the one that was held for it, or
-    /// the first of `name-2`, `name-3` … that is free. Who asks for none gets the one that was held.
+    /// one of `name-2`, `name-3` … that is free. Who asks for none gets the one that was held.
     pub(super) fn take(&mut self, id: PersonId, wish: Option<&str>) -> Option<Rc<str>> {
         let held = self.held.remove(&id);
-        let wish = match (wish, held) {
-            (None, held) => return held,
-            (Some(wish), Some(held)) if *wish == *held => return Some(held),
-            (Some(wish), Some(held)) if !self.is_free(id, &self.keys(wish)) => {
-                return Some(held);
-            }
-            (Some(wish), held) => {
-                held.inspect(|held| self.free(id, held));
-                wish
-            }
-        };
+        let Some(wish) = wish else { return held };
+        if let Some(held) = held.as_ref().filter(|held| ***held == *wish) {
+            return Some(Rc::clone(held));
+        }
         let keys = self.keys(wish);
         if self.is_free(id, &keys) {
+            self.free(id);
             self.insert(id, keys);
             return Some(wish.into());
         }
-        let mut number = keys.iter().filter_map(|key| self.taken.get(key)).map(|taken| taken.next).max()?;
-        for tries in 0_u32.. {
-            let suffix = format!("-{number}");
-            let kept = NAME_CHARACTERS_MAX - suffix.len();
-            let other = match wish.char_indices().nth(kept) {
-                None => format!("{wish}{suffix}"),
-                // What is left of a joined emoji that was cut must not be invisible.
-                Some((end, _)) => format!("{}{suffix}", wish[..end].trim_end_matches(is_joint)),
-            };
-            let other_keys = self.keys(&other);
-            if self.is_free(id, &other_keys) {
-                for key in keys {
-                    self.taken.entry(key).and_modify(|taken| taken.next = number + 1);
-                }
-                self.insert(id, other_keys);
-                return Some(other.into());
-            }
-            number = if tries < TRIES_IN_ORDER { number + 1 } else { number.saturating_mul(2) };
-        }
-        unreachable!("there are more numbers than people")
+        Some(held.unwrap_or_else(|| self.take_numbered(id, wish, keys)))
     }
 
-    /// Gives a name back.
-    pub(super) fn free(&mut self, id: PersonId, name: &str) {
-        for key in self.keys(name) {
+    /// Takes a name with a number, for somebody whose wish is taken.
+    fn take_numbered(&mut self, id: PersonId, wish: &str, keys: [u64; 2]) -> Rc<str> {
+        let first = keys.iter().filter_map(|key| self.taken.get(key)).map(|taken| taken.next).max();
+        let mut number = first.unwrap_or(2);
+        for tries in 0..TRIES_MAX {
+            if let Some(name) = self.try_number(id, wish, number.into()) {
+                for key in keys {
+                    self.taken.entry(key).and_modify(|taken| taken.next = number.saturating_add(1));
+                }
+                return name;
+            }
+            let next = if tries < TRIES_IN_ORDER { number.checked_add(1) } else { number.checked_mul(2) };
+            let Some(next) = next else { break };
+            number = next;
+        }
+        self.unforeseen += 1;
+        let hash = self.secret.hash(&format!("number {}", self.unforeseen));
+        let start = hash >> (u64::BITS - UNFORESEEN_BITS);
+        // One is free: they are more than what is taken, and no two look alike.
+        (start..=start + self.taken.len() as u64)
+            .find_map(|number| self.try_number(id, wish, number))
+            .expect("there are more numbers than names")
+    }
+
+    /// Takes a name with this number, if it is free.
+    fn try_number(&mut self, id: PersonId, wish: &str, number: u64) -> Option<Rc<str>> {
+        let name = numbered(wish, number);
+        let keys = self.keys(&name);
+        let is_free = self.is_free(id, &keys);
+        is_free.then(|| {
+            self.insert(id, keys);
+            name.into()
+        })
+    }
+
+    /// Gives somebody's name back, if it has one.
+    pub(super) fn free(&mut self, id: PersonId) {
+        for key in self.looks.remove(&id).into_iter().flatten() {
             if self.taken.get(&key).is_some_and(|taken| taken.by == id) {
                 self.taken.remove(&key);
             }
@@ -91,8 +122,8 @@ impl Names {
 
     /// Gives back what was held for somebody.
     pub(super) fn release(&mut self, id: PersonId) {
-        if let Some(name) = self.held.remove(&id) {
-            self.free(id, &name);
+        if self.held.remove(&id).is_some() {
+            self.free(id);
         }
     }
 
@@ -101,8 +132,14 @@ impl Names {
         self.held.len()
     }
 
+    /// What it took to work out what names look like, since this was asked last; in names of ASCII.
+    pub(super) fn take_compared(&mut self) -> usize {
+        std::mem::take(&mut self.compared)
+    }
+
     /// What a name looks like, in two ways: nearly always the same.
-    fn keys(&self, name: &str) -> [u64; 2] {
+    fn keys(&mut self, name: &str) -> [u64; 2] {
+        self.compared += if name.is_ascii() { 1 } else { NAME_WORK };
         looks(name).map(|look| self.secret.hash(&look))
     }
 
@@ -114,6 +151,18 @@ impl Names {
         for key in keys {
             self.taken.entry(key).or_insert(Taken { by: id, next: 2 });
         }
+        self.looks.insert(id, keys);
+    }
+}
+
+/// A name with a number behind it, cut where it would be too long.
+fn numbered(name: &str, number: u64) -> String {
+    let suffix = format!("-{number}");
+    let kept = NAME_CHARACTERS_MAX - suffix.len();
+    match name.char_indices().nth(kept) {
+        None => format!("{name}{suffix}"),
+        // What is left of a joined emoji that was cut must not be invisible.
+        Some((end, _)) => format!("{}{suffix}", name[..end].trim_end_matches(is_joint)),
     }
 }
 
@@ -155,7 +204,7 @@ mod tests {
             let taken = names.take(PersonId(id), Some(wish));
             assert_eq!(taken.as_deref(), Some(wanted), "{wish}");
         }
-        names.free(PersonId(1), "alice");
+        names.free(PersonId(1));
         assert_eq!(names.take(PersonId(100), Some("ALICE")).as_deref(), Some("ALICE"));
         let long = "é".repeat(32);
         assert_eq!(names.take(PersonId(101), Some(&long)).as_deref(), Some(&*long));
@@ -187,7 +236,7 @@ mod tests {
         names.hold(alice, "zoe".into());
         names.release(alice);
         assert_eq!(names.take(id(6), Some("zoe")).as_deref(), Some("zoe"));
-        names.free(id(7), "zoe");
+        names.free(id(7));
         assert_eq!(
             names.take(id(8), Some("zoe")).as_deref(),
             Some("zoe-2"),
@@ -203,10 +252,71 @@ mod tests {
             assert_eq!(names.take(PersonId(id), Some("x")).as_deref(), Some(&*wanted));
         }
         // The first one goes, and with it what it knew of the others.
-        names.free(PersonId(0), "x");
+        names.free(PersonId(0));
         names.take(PersonId(5_000), Some("x"));
         let next = names.take(PersonId(5_001), Some("x")).expect("a name");
         assert_eq!(&*next, "x-9216", "the numbers grow until one is free");
         assert_eq!(names.take(PersonId(5_002), Some("x")).as_deref(), Some("x-9217"));
+    }
+
+    /// The numbers that are tried are known, so a stranger can take all of them. The next one is found room for
+    /// all the same, in as few steps, by somebody who holds a name or not.
+    #[test]
+    fn who_takes_all_numbers_that_are_tried_does_not_stop_the_next_one() {
+        let mut tried: Vec<u64> = (2..=18).collect();
+        tried.extend((1..).map(|power| 18 << power).take_while(|number| *number <= u64::from(u32::MAX)));
+        tried.push(u32::MAX.into());
+        for (name, has_held) in [("x", false), ("x", true), (&*"é".repeat(32), false), ("guest7", false)] {
+            let mut names = names();
+            names.take(PersonId(0), Some(name));
+            for (id, number) in (1..).zip(&tried) {
+                let prepared = numbered(name, *number);
+                assert_eq!(names.take(PersonId(id), Some(&prepared)).as_deref(), Some(&*prepared));
+                if has_held {
+                    names.hold(PersonId(id), prepared.into());
+                }
+            }
+            names.take_compared();
+            let mut found = std::collections::HashSet::new();
+            for id in 100..200 {
+                let taken = names.take(PersonId(id), Some(name)).expect("a name");
+                assert!(taken.chars().count() <= NAME_CHARACTERS_MAX, "{taken}");
+                assert!(found.insert(taken));
+                let each = if name.is_ascii() { 1 } else { NAME_WORK };
+                assert!(names.take_compared() <= 34 * each, "{name}");
+            }
+        }
+    }
+
+    /// The last number that is counted to is no end.
+    #[test]
+    fn numbers_that_have_come_to_their_end_are_followed_by_others() {
+        let mut names = names();
+        let key = names.keys("x")[0];
+        names.take(PersonId(0), Some("x"));
+        names.taken.get_mut(&key).expect("taken").next = u32::MAX;
+        for id in 1..4 {
+            let taken = names.take(PersonId(id), Some("x")).expect("a name");
+            assert_eq!(&*taken == "x-4294967295", id == 1, "{taken}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_looked_at_when_it_is_taken_and_not_when_it_goes() {
+        let mut names = names();
+        names.take(PersonId(1), Some("alice"));
+        assert_eq!(names.take_compared(), 1);
+        names.hold(PersonId(1), "alice".into());
+        names.take(PersonId(1), None);
+        names.hold(PersonId(1), "alice".into());
+        names.release(PersonId(1));
+        assert_eq!(names.take_compared(), 0);
+        assert_eq!(names.take(PersonId(2), Some("Alice")).as_deref(), Some("Alice"));
+        names.free(PersonId(2));
+        assert_eq!(names.take_compared(), 1, "the second one's");
+        names.take(PersonId(3), Some("älice"));
+        names.free(PersonId(3));
+        assert_eq!(names.take_compared(), NAME_WORK);
+        assert!(names.taken.is_empty() && names.looks.is_empty() && names.held.is_empty());
     }
 }

@@ -42,7 +42,7 @@ pub(super) struct Room {
     pub(super) counts_due: Option<Time>,
     /// Where it stands among those that are kept, while nobody is here.
     pub(super) kept: Option<Ticket>,
-    /// Who has left last.
+    /// Who came first, and pays for what is kept of it: to visit what others have left does not make it one's own.
     pub(super) owner: Option<Owner>,
 }
 
@@ -130,6 +130,7 @@ impl Room {
 
     /// Adds a connection of somebody, who is new or is [`Room::find`]ed here, and says at which index.
     pub(super) fn add(&mut self, form: Form, client: ClientId, mut member: Member) -> usize {
+        let owner = member.owner;
         let slot = match self.by_id.get(&member.id) {
             Some(slot) => {
                 let known = &mut self.people[*slot as usize];
@@ -148,6 +149,7 @@ impl Room {
                 slot
             }
         };
+        self.owner.get_or_insert(owner);
         self.is_large |= self.order.len() > MEMBERS_TOLD_SINGLY_MAX;
         let listeners = &mut self.listeners[form as usize];
         listeners.members.push(client);
@@ -174,7 +176,6 @@ impl Room {
         if member.has_key {
             self.by_id.remove(&member.id);
         }
-        self.owner = Some(member.owner);
         self.shrink();
         (Some(member), moved, true)
     }
@@ -201,9 +202,7 @@ impl Room {
         let slot = self.listeners[form as usize].voices[index];
         let member = &mut self.people[slot as usize];
         // Its own name is free for it.
-        if member.is_named() {
-            self.names.free(member.id, &member.who);
-        }
+        self.names.free(member.id);
         let name = self.names.take(member.id, Some(wish)).expect("a wish is met");
         let before = Rc::clone(&member.who);
         member.rename(Rc::clone(&name));

@@ -1,7 +1,7 @@
 //! What is said in rooms, and what is answered: lines and JSON, side by side.
 
 use super::history::Said;
-use super::identity::person_name;
+use super::identity::{NAME_WORK, person_name};
 use super::json::{self, Epoch, Event, Person, REF_BYTES_MAX, Request};
 use super::person::Member;
 use super::refs::UNACKNOWLEDGED_MAX;
@@ -96,6 +96,10 @@ impl Chat {
             }
         };
         let reference = request.reference.as_deref();
+        if request.kind == "name" {
+            // Good or not, it is looked at.
+            effect(Effect::NamesCompared { count: NAME_WORK });
+        }
         let mut refuse = |code, text| send(client, &Event::Error { code, text, reference }, effect);
         if reference.is_some_and(|reference| reference.is_empty() || reference.len() > REF_BYTES_MAX) {
             let text = "a `ref` is 1 to 64 bytes";
@@ -149,6 +153,7 @@ impl Chat {
         let room = &mut self.rooms[id.index()];
         let person = room.voice(form, index as usize).expect("this is a room").id;
         let (from, to) = room.rename(form, index as usize, wish);
+        effect(Effect::NamesCompared { count: room.names.take_compared() });
         let event = Event::Name { id: person, from: &from, to: &to };
         if from == to || room.is_large {
             send(client, &event, effect);

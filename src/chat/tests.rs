@@ -17,9 +17,10 @@ const LIMITS: Limits =
     Limits { history_messages_max: 100, outbox_bytes_max: 1 << 20, message_bytes_max: 65_536, rate: None };
 const LIMITS_TOLD: &str = r#""limits":{"message":65536,"unacknowledged":500,"rate":null,"history":100}"#;
 
-fn show(effect: &Effect<'_>) -> String {
+/// As text, but for what is only counted.
+fn show(effect: &Effect<'_>) -> Option<String> {
     let text = |parts: &[&[u8]]| String::from_utf8_lossy(&parts.concat()).into_owned();
-    match effect {
+    Some(match effect {
         Effect::Join { room, client, .. } => format!("{} joins {}", client.0, room.0),
         Effect::Leave { room, client, .. } => format!("{} leaves {}", client.0, room.0),
         Effect::Publish { room, except: None, kind, parts, .. } => {
@@ -32,7 +33,8 @@ fn show(effect: &Effect<'_>) -> String {
         Effect::Close { client, frame } => {
             format!("close {} {:?}", client.0, frame.code.map(CloseCode::as_u16))
         }
-    }
+        Effect::NamesCompared { .. } => return None,
+    })
 }
 
 impl Script {
@@ -67,7 +69,7 @@ impl Script {
 
     fn run(&mut self, act: impl FnOnce(&mut Chat, Now, &mut dyn FnMut(Effect<'_>))) {
         let Script { chat, now, seen } = self;
-        act(chat, *now, &mut |effect| seen.push(show(&effect)));
+        act(chat, *now, &mut |effect| seen.extend(show(&effect)));
         self.check_seats();
     }
 

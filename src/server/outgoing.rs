@@ -115,6 +115,7 @@ impl Outgoing {
                     }
                 }
             }
+            Effect::NamesCompared { count } => self.work += count * prices::NAME,
             Effect::Close { client, frame } => self.close = Some((client, frame)),
         }
     }
@@ -359,9 +360,13 @@ mod tests {
         // Messages for one client alone, as they are or deflated for 40 us each; and of a room whose members
         // agreed on three windows.
         let send = Effect::Send { client: ClientId::new(7), kind: Kind::Text, parts };
-        for (is_deflating, windows, effect, fits) in
-            [(false, 0, &send, 261), (true, 0, &send, 188), (false, 3, &say(other, 10), 63)]
-        {
+        let renamed = Effect::NamesCompared { count: 64 };
+        for (is_deflating, windows, effect, fits) in [
+            (false, 0, &renamed, 109),
+            (false, 0, &send, 261),
+            (true, 0, &send, 188),
+            (false, 3, &say(other, 10), 63),
+        ] {
             let mut outgoing = Outgoing::new(Meter::new(), 128);
             outgoing.set_deflating(is_deflating);
             outgoing.note_windows(other, form, windows);
@@ -384,6 +389,7 @@ mod tests {
             Effect::Publish { room, form, audience, except, kind, parts, seq } => {
                 Effect::Publish { room, form, audience, except, kind, parts, seq }
             }
+            Effect::NamesCompared { count } => Effect::NamesCompared { count },
             _ => unreachable!("no other is repeated"),
         }
     }

@@ -11,6 +11,7 @@ use super::journal::Journal;
 use super::ledger::Entry;
 use super::outgoing::{Change, parts_of};
 use super::prices;
+use super::read_queue::Load;
 use super::redact::printable;
 use super::{Client, Reprieve, Server, Stream};
 use crate::chat::{ClientId, Form, RoomId};
@@ -61,8 +62,8 @@ impl<S: Stream> Server<S> {
                 client.reprieve = Reprieve::None;
             } else if !client.has_reprieve() {
                 client.reprieve = Reprieve::None;
-                // What it says has just been read: who has more is flooding.
-                let is_flooding = client.is_runnable;
+                // What it says has just been read: who has more is flooding, and so is who made much work lately.
+                let is_flooding = client.is_runnable || client.load(now.time) == Load::Busy;
                 let event = client.connection.handle_timeout(now.time, is_flooding);
                 count += 1;
                 self.outgoing.charge(prices::TIMEOUT);

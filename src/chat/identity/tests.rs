@@ -345,6 +345,10 @@ fn names_of_people() {
     assert!(person_name(&"e\u{301}".repeat(32)).is_ok());
     assert_eq!(person_name(&"x".repeat(1 << 20)), Err(L));
     assert_eq!(person_name(&"\u{301}".repeat(1 << 16)), Err(L));
+    // Ligatures count as what they stand for: this one is eighteen characters, the other two.
+    assert!(person_name(&"\u{FDFA}".repeat(3)).is_ok() && person_name(&"ﬁ".repeat(32)).is_ok());
+    assert_eq!(person_name(&"\u{FDFA}".repeat(4)), Err(WRITTEN_OUT));
+    assert_eq!(person_name(&"\u{FDFA}".repeat(32)), Err(WRITTEN_OUT));
 }
 
 #[test]
@@ -433,5 +437,15 @@ fn names_that_can_be_taken_for_each_other() {
         let (one_looks, other_looks) = (looks(one), looks(other));
         let found = one_looks.iter().any(|look| other_looks.contains(look));
         assert_eq!(found, is_alike, "{one} and {other}: {one_looks:?} {other_looks:?}");
+    }
+}
+
+#[test]
+fn what_is_ascii_looks_the_same_when_it_is_looked_up() {
+    let chars = || (0..128_u8).map(char::from);
+    for (one, other) in chars().flat_map(|one| chars().map(move |other| (one, other))) {
+        let name: String = [one, other].iter().collect();
+        assert_eq!(looks(&name), full_looks(&name), "{name:?}");
+        assert!(name.contains('.') || [':'].iter().any(|sign| name.contains(*sign)) || !is_address(&name));
     }
 }

@@ -206,3 +206,90 @@ fn nobody_speaks_in_anothers_name_by_a_line_break() {
     script.say(1, Kind::Text, r#"{"type":"history"}"#);
     assert!(script.take()[0].contains(r"hi\n12:34:56"), "and history keeps it");
 }
+
+/// Whatever comes of it, to ask for another name has its price.
+#[test]
+fn a_packet_of_names_is_no_cheaper_than_what_it_takes() {
+    let mut script = Script::new();
+    (0..2).for_each(|client| script.attend(client, json(&format!("n{client}"))));
+    for (name, least) in [("alice", 33), ("n1", 34), ("\u{1f67}\u{1f67}", 64), ("a:b", 32)] {
+        let mut work = 0;
+        let text = format!(r#"{{"type":"name","name":"{name}"}}"#);
+        let client = ClientId::new(0);
+        script.chat.handle_message(script.now, client, Kind::Text, text.as_bytes(), &mut |effect| {
+            if let Effect::NamesCompared { count } = effect {
+                work += count;
+            }
+        });
+        assert_eq!(work, least, "{name}");
+    }
+}
+
+/// Rooms that a stranger fills cost others nothing, whether it stays in them or goes; nor does a room become its
+/// own because it was there last.
+#[test]
+fn who_fills_memory_pays_with_its_own_rooms() {
+    let big = "x".repeat(25 << 10);
+    for (stays, visits) in [(true, false), (false, false), (false, true), (true, true)] {
+        let mut script = Script::new();
+        let be_in = |script: &mut Script, client, from: &str, name: String, texts: &[&str], stays: bool| {
+            // Not by the script, which looks at all rooms after each step.
+            let (address, now, id) = (SocketAddr::new(from.parse().expect("one"), 1), script.now, client);
+            let (id, purpose) = (ClientId::new(id), Purpose::Attend(at(Place::Room(name))));
+            script.chat.enter(now, id, address, purpose, &mut |_| {});
+            for text in texts {
+                script.chat.handle_message(now, id, Kind::Text, text.as_bytes(), &mut |_| {});
+            }
+            if !stays {
+                script.chat.leave(now, &[id], &mut |_| {});
+            }
+            script.forget_rooms();
+        };
+        let (honest, stranger) = ("10.0.0.1", "10.0.0.2");
+        for room in 0..3 {
+            be_in(&mut script, 0, honest, format!("honest{room}"), &["x"; 20], false);
+            if visits {
+                be_in(&mut script, 0, stranger, format!("honest{room}"), &[], false);
+            }
+        }
+        be_in(&mut script, 0, honest, "used".to_owned(), &[&*big; 10], true);
+        for room in 1..600 {
+            be_in(&mut script, room, stranger, format!("r{room}"), &[&*big; 10], stays);
+            assert!(script.chat.keeping.bytes() <= keeping::HISTORIES_BYTES_MAX);
+        }
+        for (name, messages) in [("honest0", 20), ("honest1", 20), ("honest2", 20), ("used", 10)] {
+            let room = script.chat.places.get(&Place::Room(name.to_owned()));
+            let is_whole = room
+                .is_some_and(|room| script.chat.rooms[room.index()].history.behind(0, messages).is_some());
+            assert!(is_whole, "{name}; the stranger stays: {stays}, visits: {visits}");
+        }
+    }
+}
+
+/// Who has rooms of both kinds gives those first in which nobody is.
+#[test]
+fn of_the_rooms_of_one_those_in_use_lose_last() {
+    let mut script = Script::new();
+    let big = "x".repeat(25 << 10);
+    for room in 0..300 {
+        script.enter(room, Place::Room(format!("r{room}")));
+        (0..10).for_each(|_| script.say(room, Kind::Text, &big));
+        if room >= 100 {
+            script.leave(&[room]);
+        }
+        script.take();
+        script.forget_rooms();
+    }
+    let remembers = |room: usize| {
+        let room = script.chat.places.get(&Place::Room(format!("r{room}")))?;
+        script.chat.rooms[room.index()].history.behind(0, 10).map(|_| ())
+    };
+    assert!((0..100).all(|room| remembers(room).is_some()), "in use");
+    assert_eq!((remembers(100), remembers(299)), (None, Some(())), "the oldest go first");
+    let in_use: usize = (script.chat.rooms.iter())
+        .filter(|(_, room)| room.kept.is_none())
+        .map(|(_, room)| room.history.cost())
+        .sum();
+    let kept: usize = script.chat.keeping.bytes() - in_use;
+    assert!(kept > 200 * script.chat.keeping.kept_count() * 1000, "the books are right: {kept}");
+}
