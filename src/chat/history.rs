@@ -12,6 +12,9 @@ use crate::websocket::Kind;
 /// Bytes of the messages that a room remembers.
 pub(super) const HISTORY_BYTES_MAX: usize = 256 * 1024;
 
+/// What one of them takes, beside its payload.
+const SAID_BYTES: usize = allocation(size_of::<Said>());
+
 /// A message that a room accepted.
 #[derive(Debug)]
 pub(super) struct Said {
@@ -28,7 +31,8 @@ pub(super) struct Said {
 /// Invariant: the numbers follow each other up to the last that the room gave.
 #[derive(Debug, Default)]
 pub(super) struct History {
-    messages: VecDeque<Said>,
+    /// Boxed: of many rooms that grow and are trimmed, large pieces would leave holes that no other fits.
+    messages: VecDeque<Box<Said>>,
     /// Of the payloads.
     bytes: usize,
     /// Of the allocations: the payloads', and the names' that are not those of the message before.
@@ -53,8 +57,9 @@ impl History {
         let (id, who) = (member.id, Rc::clone(&member.who));
         let said = Said { seq, time, id, who, kind, encoded_bytes: Cell::new(0), payload: payload.into() };
         self.bytes += payload.len();
-        self.allocated += allocation(payload.len()) + said.name_bytes(self.messages.back());
-        self.messages.push_back(said);
+        self.allocated +=
+            allocation(payload.len()) + said.name_bytes(self.messages.back().map(Box::as_ref)) + SAID_BYTES;
+        self.messages.push_back(Box::new(said));
         while self.messages.len() > most || self.bytes > HISTORY_BYTES_MAX {
             self.forget_oldest();
         }
@@ -68,7 +73,7 @@ impl History {
     ) -> Option<impl Iterator<Item = &Said> + Clone + use<'_>> {
         let missed = usize::try_from(last.checked_sub(since)?).ok()?;
         let first = self.messages.len().checked_sub(missed)?;
-        Some(self.messages.iter().skip(first))
+        Some(self.messages.iter().skip(first).map(Box::as_ref))
     }
 
     /// The last before `before`, the oldest first: as many as asked for, and as fit so many bytes of the JSON
@@ -89,12 +94,12 @@ impl History {
                 break;
             }
         }
-        (self.messages.range(start..end), start > 0)
+        (self.messages.range(start..end).map(Box::as_ref), start > 0)
     }
 
     /// What all of it takes, with what it costs to have it.
     pub(super) fn cost(&self) -> usize {
-        self.allocated + self.messages.capacity() * size_of::<Said>()
+        self.allocated + self.messages.capacity() * size_of::<Box<Said>>()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -103,8 +108,8 @@ impl History {
 
     /// Forgets the oldest until it costs so much at most.
     pub(super) fn trim(&mut self, cost_max: usize) {
-        while !self.messages.is_empty() && self.allocated + self.messages.len() * size_of::<Said>() > cost_max
-        {
+        let entries = |messages: &VecDeque<Box<Said>>| messages.len() * size_of::<Box<Said>>();
+        while !self.messages.is_empty() && self.allocated + entries(&self.messages) > cost_max {
             self.forget_oldest();
         }
         self.messages.shrink_to_fit();
@@ -113,7 +118,7 @@ impl History {
     fn forget_oldest(&mut self) {
         let oldest = self.messages.pop_front().expect("there is one");
         self.bytes -= oldest.payload.len();
-        self.allocated -= allocation(oldest.payload.len());
+        self.allocated -= allocation(oldest.payload.len()) + SAID_BYTES;
         // The name stays with the next one, if it is of the same.
         let is_shared = self.messages.front().is_some_and(|next| Rc::ptr_eq(&next.who, &oldest.who));
         self.allocated -= if is_shared { 0 } else { oldest.name_bytes(None) };
@@ -129,8 +134,12 @@ impl Said {
 }
 
 /// What an allocation of so many bytes takes: with its head, in steps of sixteen.
-pub(super) fn allocation(bytes: usize) -> usize {
-    if bytes == 0 { 0 } else { (bytes + 8).next_multiple_of(16).max(32) }
+pub(super) const fn allocation(bytes: usize) -> usize {
+    match bytes {
+        0 => 0,
+        1..=24 => 32,
+        _ => (bytes + 8).next_multiple_of(16),
+    }
 }
 
 #[cfg(test)]
@@ -152,11 +161,11 @@ mod tests {
 
     #[test]
     fn it_is_bounded_in_messages_and_bytes() {
-        assert_eq!(seqs(history(&[1; 10], 3).messages.iter()), [8, 9, 10]);
+        assert_eq!(seqs(history(&[1; 10], 3).messages.iter().map(Box::as_ref)), [8, 9, 10]);
         assert!(history(&[1; 10], 0).is_empty());
         let half = HISTORY_BYTES_MAX / 2;
         let full = history(&[half, half, 1], 100);
-        assert_eq!((seqs(full.messages.iter()), full.bytes), (vec![2, 3], half + 1));
+        assert_eq!((seqs(full.messages.iter().map(Box::as_ref)), full.bytes), (vec![2, 3], half + 1));
         let too_large = history(&[1, HISTORY_BYTES_MAX + 1], 100);
         assert!(too_large.is_empty() && too_large.bytes == 0, "what is behind it would leave a gap");
     }
@@ -209,7 +218,7 @@ mod tests {
     fn what_it_costs_is_what_it_takes_and_nothing_is_left_of_what_goes() {
         let mut history = history(&[1; 100], 100);
         // Of 100 entries 128 have room; each payload takes 32 bytes, and the name is shared.
-        assert_eq!(history.cost(), 128 * size_of::<Said>() + 100 * 32 + 32);
+        assert_eq!(history.cost(), 128 * size_of::<Box<Said>>() + 100 * (SAID_BYTES + 32) + 32);
         assert!(size_of::<Said>() <= 72);
         history.trim(1000);
         assert!(history.cost() <= 1000 && !history.is_empty(), "{}", history.cost());

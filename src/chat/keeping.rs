@@ -17,7 +17,8 @@ const EMPTY_ROOM_KEPT: Duration = Duration::from_secs(600);
 /// Memory of all that rooms remember, those in use included. Over it whoever has most pays, down to what others
 /// have: of its rooms those in which nobody is go first, the oldest first; then the largest histories of those in
 /// use lose their oldest messages.
-pub(super) const HISTORIES_BYTES_MAX: usize = 64 << 20;
+/// With what an allocator loses between so many small pieces they take a third more.
+pub(super) const HISTORIES_BYTES_MAX: usize = 48 << 20;
 /// So many rooms are forgotten at once: it bounds the turn in which it happens, and no turn brings so many.
 const FORGOTTEN_AT_ONCE_MAX: usize = 4_096;
 /// A name that is held in a room.

@@ -16,6 +16,9 @@ const PAGE_MAX: u64 = 100;
 /// An answer takes so many bytes at most, and half of what may wait for a client.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
 
+/// What a resume may bring, as it is encoded: all that a room remembers, though each byte be escaped.
+const RESUME_BYTES_MAX: usize = 2 << 20;
+
 impl Chat {
     /// A client has said something.
     pub fn handle_message(
@@ -196,8 +199,8 @@ impl Chat {
             effect(Effect::Send { client, kind: Kind::Text, parts: line });
         }
         if form == Form::Json {
-            // All of it must fit what may wait for a client, or it would be closed for being slow.
-            let bytes_max = self.limits.outbox_bytes_max / 4 * 3;
+            // What it is owed in one breath may wait beside its queue.
+            let bytes_max = RESUME_BYTES_MAX.max(self.limits.outbox_bytes_max / 4 * 3);
             let missed = since
                 .filter(|(_, epoch)| Epoch(room.epoch).is(epoch))
                 .and_then(|(since, _)| room.history.behind(*since, room.seq))

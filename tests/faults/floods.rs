@@ -18,7 +18,7 @@ struct Flood {
 }
 
 /// From the last byte that it took, or a moment later: ten seconds, and some for a machine that is busy.
-const STALLED: Duration = Duration::from_secs(15);
+const STALLED: Duration = Duration::from_secs(18);
 /// From its close frame or ours: five seconds, and some for the same reason.
 const CLOSED: Duration = Duration::from_secs(8);
 
