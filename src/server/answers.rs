@@ -55,6 +55,7 @@ impl<S: Stream> Server<S> {
         self.counters.note_refusal(refusal);
         let client = &mut self.clients[id.index()];
         if let Some(withheld) = self.journal.admit(now.time) {
+            self.outgoing.charge(prices::LOG_LINE);
             note_withheld(withheld);
             let (status, advice) = (refusal.status(), refusal.advice());
             info!("{} refused with {status}: {advice}: {}", client.address, first_line(what));

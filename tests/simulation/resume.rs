@@ -87,3 +87,31 @@ fn check(sent: usize, ending: usize, length: usize) {
     let numbers: Vec<Value> = of_type(&seen, "say").iter().map(|said| said["seq"].clone()).collect();
     assert_eq!(numbers, [1, 2], "{context}");
 }
+
+/// Whatever a client has under way when its connection breaks, it may say again: each is said once.
+#[test]
+fn as_many_as_may_be_under_way_are_said_once() {
+    for count in [64, 65, 500] {
+        let mut bench = Bench::new();
+        let witness = join(&mut bench, "name=witness");
+        let client = join(&mut bench, &format!("name=alice&key={KEY}"));
+        let welcome = objects(&mut bench, client)[0].clone();
+        let epoch = welcome["epoch"].as_str().expect("an epoch").to_owned();
+        assert!(welcome["limits"]["unacknowledged"].as_u64() >= Some(count));
+        let all: Vec<u8> =
+            (0..count).flat_map(|number| say(&number.to_string(), &format!("r{number}"))).collect();
+        // In one packet; no answer is read.
+        bench.send(client, &all);
+        bench.reset(client);
+        let again = join(&mut bench, &format!("name=alice&key={KEY}&since=0&epoch={epoch}"));
+        bench.send(again, &all);
+        let heard = objects(&mut bench, again);
+        let acks: Vec<u64> =
+            of_type(&heard, "ack").iter().map(|ack| ack["seq"].as_u64().expect("a number")).collect();
+        assert_eq!(acks, (1..=count).collect::<Vec<u64>>(), "{count}: the numbers of the first time");
+        let texts: Vec<Value> =
+            of_type(&objects(&mut bench, witness), "say").iter().map(|said| said["text"].clone()).collect();
+        let wanted: Vec<Value> = (0..count).map(|number| json!(number.to_string())).collect();
+        assert_eq!(texts, wanted, "{count}: the witness");
+    }
+}
