@@ -24,17 +24,18 @@ struct Allowance {
 }
 
 impl<S: Stream> Server<S> {
-    /// Reads from every client that is ready, within the turn's budget: first once from each of those who ask for
-    /// little, and from newcomers, then from the busy ones, in turn, for as long as there is room. Who is not
-    /// reached comes first in the next turn.
+    /// Reads from every client that is ready, within the turn's budget: first from those who ask for little, then
+    /// from newcomers, then from the busy ones, in turn, for as long as there is room. Who is not reached comes
+    /// first in the next turn.
     pub(super) fn read(&mut self, now: Now) {
         let mut used = 0;
-        // A crowd of light ones must not keep others from talking: these have half of what is read, and
+        // A crowd of light ones must not keep others from coming or talking: these have a part of what is read, and
         // their first has his turn even if the batches are full.
+        const QUARTER: usize = prices::TURN_READ_BYTES / 4;
         for (load, budget) in
-            [(Load::Light, prices::TURN_READ_BYTES / 2), (Load::Busy, prices::TURN_READ_BYTES)]
+            [(Load::Light, 2 * QUARTER), (Load::New, 3 * QUARTER), (Load::Busy, 4 * QUARTER)]
         {
-            let mut is_owed = load == Load::Busy;
+            let mut is_owed = load != Load::Light;
             while used < budget && (is_owed || !self.outgoing.is_full()) {
                 let Some(id) = self.read_queue.pop(load) else { break };
                 let Some(client) = self.clients.get(id.index()).filter(|client| client.is_runnable) else {
@@ -224,7 +225,11 @@ impl<S: Stream> Server<S> {
 impl<S> Client<S> {
     /// How much it has asked for lately.
     pub(super) fn load(&self, now: Time) -> Load {
-        if self.busy_for(now) > 0 { Load::Busy } else { Load::Light }
+        match self.busy_for(now) {
+            _ if self.connection.is_awaiting_handshake() => Load::New,
+            0 => Load::Light,
+            _ => Load::Busy,
+        }
     }
 
     /// For how many milliseconds it still counts as busy.

@@ -7,8 +7,11 @@ use crate::chat::ClientId;
 /// How much a client has asked for lately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Load {
-    /// Little: newcomers, pings, and people who type.
+    /// Little: pings, and people who type.
     Light,
+    /// It has asked for nothing yet. What it will ask for may cost much, and a crowd of newcomers must not keep those
+    /// waiting who are here.
+    New,
     /// More than its part of the thread.
     Busy,
 }
@@ -18,6 +21,7 @@ pub(super) enum Load {
 #[derive(Debug, Default)]
 pub(super) struct ReadQueue {
     light: VecDeque<ClientId>,
+    new: VecDeque<ClientId>,
     busy: VecDeque<ClientId>,
     /// Bytes that were read before a budget was used up. Their owners are in the queue.
     carried: HashMap<ClientId, Carried>,
@@ -37,6 +41,7 @@ impl ReadQueue {
     pub(super) fn push(&mut self, client: ClientId, load: Load) {
         match load {
             Load::Light => self.light.push_back(client),
+            Load::New => self.new.push_back(client),
             Load::Busy => self.busy.push_back(client),
         }
     }
@@ -45,13 +50,14 @@ impl ReadQueue {
     pub(super) fn pop(&mut self, load: Load) -> Option<ClientId> {
         match load {
             Load::Light => self.light.pop_front(),
+            Load::New => self.new.pop_front(),
             Load::Busy => self.busy.pop_front(),
         }
     }
 
     /// Whether nobody has anything to read.
     pub(super) fn is_empty(&self) -> bool {
-        self.light.is_empty() && self.busy.is_empty()
+        self.light.is_empty() && self.new.is_empty() && self.busy.is_empty()
     }
 
     /// Keeps what is left of a read.
