@@ -1,11 +1,14 @@
 //! Attacks by frames.
 
+use std::thread;
+use std::time::Duration;
+
 use flate2::{Compress, Compression, FlushCompress};
 
 use crate::Scenario;
-use crate::support::http::Request;
+use crate::support::http::{Request, get};
 use crate::support::raw::{self, BINARY, BINARY_START, CONTINUATION, PATIENCE, PING, PONG, RawClient, frame};
-use crate::support::server::Wsloop;
+use crate::support::server::{Wsloop, wait_until};
 
 /// The default of `--max-message`.
 const MESSAGE_BYTES_MAX: u64 = 64 * 1024;
@@ -148,6 +151,7 @@ fn a_reader_that_stops_has_one_pong_waiting() {
             sender.send(&frame(BINARY, &vec![number.to_le_bytes()[0]; SIZE]));
         }
         sender.expect_quiet("all is said");
+        wait_until_nothing_moves(server);
         for number in 0..150 {
             stopped.send(&frame(PING, format!("{number}").as_bytes()));
         }
@@ -165,6 +169,17 @@ fn a_reader_that_stops_has_one_pong_waiting() {
             messages += 1;
         }
         assert!(pongs.len() < 10, "pongs for {pongs:?}: the newest alone is due");
+    });
+}
+
+/// The kernels on both sides are full.
+fn wait_until_nothing_moves(server: &Wsloop) {
+    let mut before = None;
+    wait_until("nothing moves", PATIENCE, || {
+        thread::sleep(Duration::from_millis(300));
+        let stats: serde_json::Value = serde_json::from_str(get(server, "/stats").text()).expect("JSON");
+        let now = stats["queued_bytes"].as_u64();
+        std::mem::replace(&mut before, now) == now
     });
 }
 
