@@ -170,7 +170,7 @@ impl<S: Stream> Server<S> {
             match connection.receive(now.time, limits, &mut self.inflater, &mut input) {
                 Some(Event::Message { kind, payload }) => {
                     self.counters.messages_received += 1;
-                    self.outgoing.charge(prices::ENTRY_KEPT);
+                    self.outgoing.charge(prices::ENTRY_KEPT + payload.len() * prices::BYTE_HANDLED);
                     self.chat
                         .handle_message(now, id, kind, payload, &mut |effect| self.outgoing.apply(effect));
                     self.note_message(now, id);
