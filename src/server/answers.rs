@@ -29,6 +29,8 @@ impl<S: Stream> Server<S> {
                 let response = response.encode(Some(now.wall), true);
                 let (limits, meter) = (&self.limits.connection, &self.buffered);
                 client.connection.open(now.time, limits, meter, response, compression);
+                // What follows at once, a welcome and what was missed, is deflated already.
+                self.outgoing.set_deflating(client.connection.compression().is_some());
                 client.is_websocket = true;
                 client.slow = slow.unwrap_or(client.slow);
                 self.websockets += 1;
