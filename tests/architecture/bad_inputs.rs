@@ -102,7 +102,7 @@ fn long_files_and_functions() {
         &[&function(61), &format!("impl X {{ {} }}", function(61)), &format!("{}fn f() {{}}\n", file(500))],
         &[&function(60), &format!("{}fn f() {{}}\n", file(499)), &tests],
     );
-    check_rule(size_complaints, "tests/server.rs", &[&file(501), &function(61)], &[&file(500)]);
+    check_rule(size_complaints, "tests/server/main.rs", &[&file(501), &function(61)], &[&file(500)]);
 }
 
 #[test]
@@ -155,9 +155,9 @@ fn a_dependency_without_a_reason() {
 #[test]
 fn a_map_that_is_not_the_tree() {
     let tree = BTreeSet::from(["src/main.rs".to_string(), "src/chat/mod.rs".to_string()]);
-    let there = |path: &str| tree.contains(path) || path == "tests/server.rs";
+    let there = |path: &str| tree.contains(path) || path == "tests/server/main.rs";
     let complaints = |readme: &str| map_complaints(readme, &tree, there).len();
-    assert_eq!(complaints("`src/main.rs` | `chat/mod.rs`\n and tests/server.rs, all of them."), 0);
+    assert_eq!(complaints("`src/main.rs` | `chat/mod.rs`\n and tests/server/main.rs, all of them."), 0);
     assert_eq!(complaints("main.rs\nsrc/chat/mod.rs"), 0);
     assert_eq!(complaints("src/main.rs"), 1, "one file is not named");
     assert_eq!(complaints("main.rs chat/mod.rs chat/room.rs"), 1, "one name has no file");

@@ -1,5 +1,5 @@
 //! What is fuzzed, and what must hold of it. The ordinary tests replay the corpora through the same
-//! functions (`tests/corpora.rs`).
+//! functions (`tests/corpora/main.rs`).
 
 mod reference;
 mod server;

@@ -1,6 +1,6 @@
 //! The fuzzers' corpora, replayed without a fuzzer: what once was found stays mended.
 
-#[path = "fuzz/subjects/mod.rs"]
+#[path = "../fuzz/subjects/mod.rs"]
 mod subjects;
 
 /// Runs a subject over every file of its corpus.

@@ -27,12 +27,10 @@
 //! | escape sequences in the log (RUSTSEC-2025-0055) | `refusals::each_refusal_is_one_printable_line_of_the_log` |
 //! | names that look like another's | `chat::a_bad_name_is_refused`, `chat::a_bad_room_name_is_not_found` |
 
-#[path = "threats/frames.rs"]
 mod frames;
-#[path = "threats/handshake.rs"]
 mod handshake;
+#[path = "../support/mod.rs"]
 mod support;
-#[path = "threats/work.rs"]
 mod work;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

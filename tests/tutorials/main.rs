@@ -3,6 +3,7 @@
 //!
 //! Server A pushed what a client sent to its page, server B echoed, server C was a chat room.
 
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::net::TcpListener;

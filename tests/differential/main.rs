@@ -4,8 +4,8 @@
 //!
 //! `WSLOOP_DIFFERENTIAL_SEED` replays a run, `WSLOOP_DIFFERENTIAL_MESSAGES` makes it longer.
 
-#[path = "differential/tungstenite.rs"]
 mod rust_client;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -35,7 +35,7 @@ const VARIANTS: [&str; 10] = [
 /// How long the browser may take for all that it does; the other clients end themselves.
 const TIME_MAX: Duration = Duration::from_secs(300);
 
-const BROWSER_SCRIPT: &str = include_str!("differential/browser.js");
+const BROWSER_SCRIPT: &str = include_str!("browser.js");
 
 #[test]
 fn python_websockets_gets_back_what_it_sends() {

@@ -2,25 +2,15 @@
 //! `Server` with one client in memory, its bytes arriving in pieces of 1, 2, 3, 7, 127, 128, 129 and
 //! all at once; the outcome must be the same.
 
-#[path = "protocol/closing.rs"]
 mod closing;
-#[path = "protocol/compression.rs"]
 mod compression;
-#[path = "protocol/fairness.rs"]
 mod fairness;
-#[path = "protocol/fragments.rs"]
 mod fragments;
-#[path = "protocol/frames.rs"]
 mod frames;
-#[path = "protocol/handshake.rs"]
 mod handshake;
-#[path = "protocol/peer.rs"]
 mod peer;
-#[path = "protocol/places.rs"]
 mod places;
-#[path = "protocol/refusals.rs"]
 mod refusals;
-#[path = "protocol/text.rs"]
 mod text;
 
 use peer::{Peer, close_payload, split_frames};

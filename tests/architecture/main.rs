@@ -3,9 +3,7 @@
 //! complaints; `architecture/bad_inputs.rs` shows that each can fail.
 
 #[cfg(test)]
-#[path = "architecture/bad_inputs.rs"]
 mod bad_inputs;
-#[path = "architecture/source.rs"]
 mod source;
 
 use std::collections::BTreeSet;

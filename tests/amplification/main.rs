@@ -7,10 +7,9 @@
 //! cargo test --test amplification -- history       those with this in their line
 //! ```
 
-#[path = "amplification/requests.rs"]
 mod requests;
-#[path = "amplification/runner.rs"]
 mod runner;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::process::ExitCode;

@@ -4,36 +4,22 @@
 //! A failing seed is printed with the command that replays it. `WSLOOP_SIMULATION_SEEDS` runs more of
 //! them than the ordinary thousand.
 
-#[path = "simulation/bench.rs"]
 mod bench;
-#[path = "simulation/client.rs"]
 mod client;
-#[path = "simulation/deadlines.rs"]
 mod deadlines;
-#[path = "simulation/driver.rs"]
 mod driver;
-#[path = "simulation/floods.rs"]
 mod floods;
-#[path = "simulation/judge.rs"]
 mod judge;
-#[path = "simulation/limits.rs"]
 mod limits;
-#[path = "simulation/network.rs"]
 mod network;
-#[path = "simulation/order.rs"]
 mod order;
-#[path = "simulation/parity.rs"]
 mod parity;
-#[path = "simulation/random.rs"]
 mod random;
-#[path = "simulation/resume.rs"]
 mod resume;
-#[path = "simulation/speech.rs"]
 mod speech;
+#[path = "../support/mod.rs"]
 mod support;
-#[path = "simulation/swarm.rs"]
 mod swarm;
-#[path = "simulation/world.rs"]
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

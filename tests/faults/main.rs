@@ -7,31 +7,21 @@
 //! cargo test --release --test faults -- --minutes 60   a soak: a mixture of them for so long
 //! ```
 
-#[path = "faults/crowd.rs"]
 mod crowd;
-#[path = "faults/floods.rs"]
 mod floods;
-#[path = "faults/frames.rs"]
 mod frames;
-#[path = "faults/kernel.rs"]
 mod kernel;
-#[path = "faults/memory.rs"]
 mod memory;
-#[path = "faults/proxy.rs"]
 mod proxy;
 #[allow(dead_code)] // The simulation needs more of it.
-#[path = "simulation/random.rs"]
+#[path = "../simulation/random.rs"]
 mod random;
-#[path = "faults/slow.rs"]
 mod slow;
-#[path = "faults/soak.rs"]
 mod soak;
-#[path = "faults/stage.rs"]
 mod stage;
-#[path = "faults/steady.rs"]
 mod steady;
+#[path = "../support/mod.rs"]
 mod support;
-#[path = "faults/time.rs"]
 mod time;
 
 use std::any::Any;

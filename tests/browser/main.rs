@@ -1,20 +1,14 @@
 //! The chat page in headless Chromium, against the built server: what somebody at the page sees and does.
 
+#[path = "../support/mod.rs"]
 mod support;
 
-#[path = "browser/connection.rs"]
 mod connection;
-#[path = "browser/dashboard.rs"]
 mod dashboard;
-#[path = "browser/hostile.rs"]
 mod hostile;
-#[path = "browser/looks.rs"]
 mod looks;
-#[path = "browser/names.rs"]
 mod names;
-#[path = "browser/room.rs"]
 mod room;
-#[path = "browser/talking.rs"]
 mod talking;
 
 use std::time::Duration;

@@ -5,7 +5,7 @@
 //! Each subject runs in a process of its own at three sizes. What the process costs beside the subject
 //! falls out of the differences.
 
-#[path = "protocol/peer.rs"]
+#[path = "../protocol/peer.rs"]
 #[allow(dead_code, reason = "only its connection is needed here")]
 mod peer;
 
