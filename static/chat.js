@@ -120,8 +120,8 @@ const events = {
     entry === undefined ? tell("hint", text) : fail(entry, text);
   },
 
-  gap({ from, to, members, count }) {
-    const missing = to - from + 1;
+  gap({ first, last, members, count }) {
+    const missing = last - first + 1;
     log.note(`${missing} ${missing === 1 ? "message is" : "messages are"} missing here: this page could not keep up.`);
     people.set(members, count);
   },
@@ -143,10 +143,10 @@ const events = {
     log.event(`${joined} joined, ${left} left${names}, ${count} here`);
   },
 
-  name({ id, from, to }) {
-    people.rename(id, to);
-    if (from !== to) {
-      log.event(`${from} is now ${to}`);
+  name({ id, name, was }) {
+    people.rename(id, name);
+    if (was !== name) {
+      log.event(`${was} is now ${name}`);
     }
   },
 

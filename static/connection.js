@@ -182,11 +182,11 @@ export const connection = {
         this.seq = event.seq;
         break;
       case "gap":
-        this.seq = event.to;
+        this.seq = event.last;
         break;
       case "name":
         if (event.id === this.you.id) {
-          this.you = { ...this.you, name: event.to };
+          this.you = { ...this.you, name: event.name };
           this.show("connected", `Connected as ${this.you.name}`);
         }
         break;

@@ -33,6 +33,8 @@ pub(super) struct Request<'a> {
     pub(super) before: Option<u64>,
     #[serde(default, deserialize_with = "whole_number")]
     pub(super) limit: Option<u64>,
+    #[serde(borrow, default)]
+    pub(super) after: Option<Cow<'a, str>>,
 }
 
 /// What a client hears.
@@ -52,6 +54,8 @@ pub(super) enum Event<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         recovered: Option<bool>,
         limits: Limits,
+        rights: &'static [&'static str],
+        server: &'static str,
     },
     Say {
         seq: u64,
@@ -88,12 +92,17 @@ pub(super) enum Event<'a> {
     },
     Name {
         id: PersonId,
-        from: &'a str,
-        to: &'a str,
+        name: &'a str,
+        was: &'a str,
+    },
+    Members {
+        count: usize,
+        members: Vec<Person<'a>>,
+        more: bool,
     },
     Gap {
-        from: u64,
-        to: u64,
+        first: u64,
+        last: u64,
         count: usize,
         members: Vec<Person<'a>>,
         #[serde(skip_serializing_if = "is_false")]
@@ -297,6 +306,15 @@ impl Serialize for Epoch {
     }
 }
 
+impl PersonId {
+    /// The number that a client writes so.
+    pub(super) fn read(text: &str) -> Option<PersonId> {
+        let digits = text.strip_prefix('c')?;
+        let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| digits.parse().ok()).flatten().map(PersonId)
+    }
+}
+
 impl Epoch {
     /// Whether this is how a client writes it.
     pub(super) fn is(self, text: &str) -> bool {
@@ -319,25 +337,19 @@ mod tests {
         let (alice, bob) =
             (Person { id: PersonId(7), name: "alice" }, Person { id: PersonId(8), name: "bob" });
         let limits = Limits { message: 65_536, unacknowledged: 500, rate: None, history: 100 };
+        #[rustfmt::skip]
         let welcome = |members, more, recovered| Event::Welcome {
-            room: "lobby",
-            you: alice,
-            epoch: Epoch(0xab),
-            seq: 120,
-            count: 3,
-            members,
-            more,
-            recovered,
-            limits,
+            room: "lobby", you: alice, epoch: Epoch(0xab), seq: 120, count: 3,
+            members, more, recovered, limits, rights: &["read", "say"], server: "0.1.0",
         };
         for (event, wanted) in [
             (
                 welcome(vec![alice], false, None),
-                r#"{"type":"welcome","room":"lobby","you":{"id":"c7","name":"alice"},"epoch":"00000000000000ab","seq":120,"count":3,"members":[{"id":"c7","name":"alice"}],"limits":{"message":65536,"unacknowledged":500,"rate":null,"history":100}}"#,
+                r#"{"type":"welcome","room":"lobby","you":{"id":"c7","name":"alice"},"epoch":"00000000000000ab","seq":120,"count":3,"members":[{"id":"c7","name":"alice"}],"limits":{"message":65536,"unacknowledged":500,"rate":null,"history":100},"rights":["read","say"],"server":"0.1.0"}"#,
             ),
             (
                 welcome(vec![], true, Some(true)),
-                r#"{"type":"welcome","room":"lobby","you":{"id":"c7","name":"alice"},"epoch":"00000000000000ab","seq":120,"count":3,"members":[],"more":true,"recovered":true,"limits":{"message":65536,"unacknowledged":500,"rate":null,"history":100}}"#,
+                r#"{"type":"welcome","room":"lobby","you":{"id":"c7","name":"alice"},"epoch":"00000000000000ab","seq":120,"count":3,"members":[],"more":true,"recovered":true,"limits":{"message":65536,"unacknowledged":500,"rate":null,"history":100},"rights":["read","say"],"server":"0.1.0"}"#,
             ),
             (Event::Join { person: bob, count: 4 }, r#"{"type":"join","id":"c8","name":"bob","count":4}"#),
             (Event::Leave { person: bob, count: 3 }, r#"{"type":"leave","id":"c8","name":"bob","count":3}"#),
@@ -350,12 +362,16 @@ mod tests {
                 r#"{"type":"presence","count":2,"joined":0,"left":0,"renamed":3,"members":[{"id":"c8","name":"bob"}],"more":true}"#,
             ),
             (
-                Event::Name { id: PersonId(8), from: "bob", to: "bobby" },
-                r#"{"type":"name","id":"c8","from":"bob","to":"bobby"}"#,
+                Event::Name { id: PersonId(8), name: "bobby", was: "bob" },
+                r#"{"type":"name","id":"c8","name":"bobby","was":"bob"}"#,
             ),
             (
-                Event::Gap { from: 130, to: 161, count: 200, members: vec![bob], more: true },
-                r#"{"type":"gap","from":130,"to":161,"count":200,"members":[{"id":"c8","name":"bob"}],"more":true}"#,
+                Event::Members { count: 5120, members: vec![bob], more: true },
+                r#"{"type":"members","count":5120,"members":[{"id":"c8","name":"bob"}],"more":true}"#,
+            ),
+            (
+                Event::Gap { first: 130, last: 161, count: 200, members: vec![bob], more: true },
+                r#"{"type":"gap","first":130,"last":161,"count":200,"members":[{"id":"c8","name":"bob"}],"more":true}"#,
             ),
             (Event::Ack { reference: "a1", seq: 121 }, r#"{"type":"ack","ref":"a1","seq":121}"#),
             (

@@ -120,6 +120,20 @@ impl Room {
         (people, self.order.len() > MEMBERS_TOLD_SINGLY_MAX)
     }
 
+    /// So many of those whose numbers are higher than this, the lowest first, and whether there are more.
+    pub(super) fn people_after(&self, after: Option<PersonId>, limit: usize) -> (Vec<Person<'_>>, bool) {
+        let all = self.order.iter().map(|slot| &self.people[*slot as usize]);
+        let mut found: Vec<&Member> =
+            all.filter(|member| after.is_none_or(|after| member.id > after)).collect();
+        let more = found.len() > limit;
+        if more {
+            found.select_nth_unstable_by_key(limit, |member| member.id);
+            found.truncate(limit);
+        }
+        found.sort_unstable_by_key(|member| member.id);
+        (found.into_iter().map(Person::from).collect(), more)
+    }
+
     /// Adds a listener to a topic, and says at which index.
     pub(super) fn add_listener(&mut self, form: Form, client: ClientId) -> usize {
         let listeners = &mut self.listeners[form as usize];

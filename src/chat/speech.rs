@@ -3,7 +3,7 @@
 use super::history::Said;
 use super::identity::{NAME_WORK, person_name};
 use super::json::{self, Epoch, Event, Person, REF_BYTES_MAX, Request};
-use super::person::Member;
+use super::person::{Member, PersonId};
 use super::refs::UNACKNOWLEDGED_MAX;
 use super::room::Counts;
 use super::{Chat, ClientId, Effect, Form, Place, RoomId, Seat, line, tell_json, tell_plain};
@@ -18,6 +18,10 @@ const ANSWER_BYTES_MAX: usize = 256 * 1024;
 
 /// What a resume may bring, as it is encoded: all that a room remembers, though each byte be escaped.
 const RESUME_BYTES_MAX: usize = 2 << 20;
+/// To look at so many people takes as long as to find out what a name looks like.
+const PEOPLE_A_NAME: usize = 32;
+/// What everybody may do in a room.
+const RIGHTS: &[&str] = &["read", "say", "presence", "history"];
 
 impl Chat {
     /// A client has said something.
@@ -119,8 +123,12 @@ impl Chat {
                 Some(Ok(name)) => self.rename(now, client, &name, effect),
             },
             "history" => self.answer_history(client, &request, effect),
+            "members" => match request.after.as_deref().map(PersonId::read) {
+                Some(None) => refuse("bad_id", "`after` is the `id` of a member, such as c7"),
+                after => self.answer_members(client, after.flatten(), request.limit, effect),
+            },
             "ping" => send(client, &Event::Pong { reference }, effect),
-            _ => refuse("unknown_type", "`type` is say, name, history or ping"),
+            _ => refuse("unknown_type", "`type` is say, name, history, members or ping"),
         }
     }
 
@@ -157,7 +165,7 @@ impl Chat {
         let person = room.voice(form, index as usize).expect("this is a room").id;
         let (from, to) = room.rename(form, index as usize, wish);
         effect(Effect::NamesCompared { count: room.names.take_compared() });
-        let event = Event::Name { id: person, from: &from, to: &to };
+        let event = Event::Name { id: person, name: &to, was: &from };
         if from == to || room.is_large {
             send(client, &event, effect);
         } else {
@@ -177,6 +185,23 @@ impl Chat {
         let (messages, more) = room.history.before(before, limit, bytes_max);
         let messages = messages.map(Event::from).collect();
         send(client, &Event::History { before, messages, more }, effect);
+    }
+
+    /// Who is here, in the order of their numbers, behind one of them.
+    fn answer_members(
+        &self,
+        client: ClientId,
+        after: Option<PersonId>,
+        limit: Option<u64>,
+        effect: &mut impl FnMut(Effect<'_>),
+    ) {
+        let Seat::Member { room, .. } = self.seat(client) else { return };
+        let room = &self.rooms[room.index()];
+        let count = room.person_count();
+        effect(Effect::NamesCompared { count: count / PEOPLE_A_NAME + 1 });
+        let limit = usize::try_from(limit.unwrap_or(PAGE_MAX).min(PAGE_MAX)).unwrap_or(0);
+        let (members, more) = room.people_after(after, limit);
+        send(client, &Event::Members { count, members, more }, effect);
     }
 
     /// Announces a newcomer to the room, or to himself alone where the others get counts; and tells him
@@ -222,6 +247,8 @@ impl Chat {
                     rate: self.limits.rate,
                     history: self.limits.history_messages_max,
                 },
+                rights: RIGHTS,
+                server: env!("CARGO_PKG_VERSION"),
             };
             send(client, &welcome, effect);
             missed.into_iter().flatten().for_each(|said| send(client, &Event::from(said), effect));
@@ -289,7 +316,7 @@ impl Chat {
         Some(match (form, numbers) {
             (Form::Plain, _) => line::skipped(self.time.at(now.wall), messages).into_bytes(),
             // Who comes and goes may have been among it, so it is told anew.
-            (Form::Json, Some((from, to))) => Event::Gap { from, to, count, members, more }.encode(),
+            (Form::Json, Some((first, last))) => Event::Gap { first, last, count, members, more }.encode(),
             (Form::Json, None) => Event::presence(count, Counts::default(), Some(members), more).encode(),
         })
     }

@@ -15,7 +15,12 @@ struct Script {
 
 const LIMITS: Limits =
     Limits { history_messages_max: 100, outbox_bytes_max: 1 << 20, message_bytes_max: 65_536, rate: None };
-const LIMITS_TOLD: &str = r#""limits":{"message":65536,"unacknowledged":500,"rate":null,"history":100}"#;
+const LIMITS_TOLD: &str = concat!(
+    r#""limits":{"message":65536,"unacknowledged":500,"rate":null,"history":100},"#,
+    r#""rights":["read","say","presence","history"],"server":""#,
+    env!("CARGO_PKG_VERSION"),
+    r#"""#
+);
 
 /// As text, but for what is only counted.
 fn show(effect: &Effect<'_>) -> Option<String> {
@@ -437,9 +442,9 @@ fn somebody_is_called_something_else_everywhere() {
     script.attend(1, json("bob"));
     script.take();
     script.say(1, Kind::Text, r#"{"type":"name","name":"Alice"}"#);
-    script.saw(&[r#"room 0 Text: {"type":"name","id":"c2","from":"bob","to":"Alice-2"}"#]);
+    script.saw(&[r#"room 0 Text: {"type":"name","id":"c2","name":"Alice-2","was":"bob"}"#]);
     script.say(1, Kind::Text, r#"{"type":"name","name":"Alice-2"}"#);
-    script.saw(&[r#"to 1 Text: {"type":"name","id":"c2","from":"Alice-2","to":"Alice-2"}"#]);
+    script.saw(&[r#"to 1 Text: {"type":"name","id":"c2","name":"Alice-2","was":"Alice-2"}"#]);
     script.say(1, Kind::Text, r#"{"type":"say","text":"hi"}"#);
     assert_eq!(script.take()[0], "room 0 Text: 01:02:03 Alice-2 say: hi");
     script.attend(2, plain("bob"));
@@ -469,7 +474,7 @@ fn gaps_are_told_in_the_form_of_who_missed_them() {
     let members = r#""members":[{"id":"c1","name":"alice"},{"id":"c2","name":"bob"}]"#;
     assert_eq!(
         told(1, Some((3, 7))),
-        Some(format!(r#"{{"type":"gap","from":3,"to":7,"count":2,{members}}}"#))
+        Some(format!(r#"{{"type":"gap","first":3,"last":7,"count":2,{members}}}"#))
     );
     assert_eq!(
         told(1, None),

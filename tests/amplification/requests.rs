@@ -194,6 +194,7 @@ fn json() -> Vec<(String, Vec<u8>)> {
         texts.push((format!("history, {limit}"), text));
     }
     texts.push(("name, the same".to_owned(), r#"{"type":"name","name":"somebody"}"#.to_owned()));
+    texts.push(("members".to_owned(), r#"{"type":"members"}"#.to_owned()));
     texts.push(("ping".to_owned(), r#"{"type":"ping"}"#.to_owned()));
     texts.push(("ping with ref".to_owned(), format!(r#"{{"type":"ping","ref":"{}"}}"#, "r".repeat(64))));
     texts.push(("unknown type".to_owned(), r#"{"type":"x"}"#.to_owned()));

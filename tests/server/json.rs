@@ -55,7 +55,7 @@ fn names_presence_and_history_over_the_wire() {
     for client in [&mut alice, &mut other] {
         let name = client.read_type("name");
         assert_eq!(
-            (&name["from"], &name["to"], &name["id"]),
+            (&name["was"], &name["name"], &name["id"]),
             (&json!("alice-2"), &json!("bob"), &join["id"])
         );
     }
@@ -228,9 +228,9 @@ fn a_gap_says_exactly_which_messages_did_not_come() {
                 next += 1;
             }
             "gap" => {
-                assert_eq!(heard["from"], next, "{heard}");
+                assert_eq!(heard["first"], next, "{heard}");
                 assert_eq!(heard["members"].as_array().map(Vec::len), Some(2));
-                next = heard["to"].as_u64().expect("a number") + 1;
+                next = heard["last"].as_u64().expect("a number") + 1;
                 gaps += 1;
             }
             _ => {}
@@ -305,7 +305,7 @@ fn a_name_waits_for_who_is_away_and_a_rename_is_always_answered() {
     assert_eq!(alice.connect(&server)["you"]["name"], "alice");
     for name in ["alice-2", "zoe", "zoe"] {
         other.send(&json!({ "type": "name", "name": name }));
-        assert_eq!(other.read_type("name")["to"], name);
+        assert_eq!(other.read_type("name")["name"], name);
     }
     other.send(&json!({ "type": "name", "name": "('127.0.0.1', 5000)" }));
     assert_eq!(other.read_type("error")["code"], "bad_name");

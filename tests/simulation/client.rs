@@ -396,10 +396,10 @@ impl Client {
             }
             "gap" => {
                 assert!(self.skips, "client {}: it did not ask to skip", self.number);
-                assert_eq!(number("from"), self.last_seq + 1, "client {}: {event}", self.number);
+                assert_eq!(number("first"), self.last_seq + 1, "client {}: {event}", self.number);
                 self.gaps
-                    .push((self.heard.len(), usize::try_from(number("to") - self.last_seq).expect("few")));
-                self.last_seq = number("to");
+                    .push((self.heard.len(), usize::try_from(number("last") - self.last_seq).expect("few")));
+                self.last_seq = number("last");
             }
             "error" => panic!("client {}: {event}", self.number),
             _ => {}

@@ -104,8 +104,8 @@ impl JsonClient {
                 self.heard.push(object.clone());
             }
             "gap" => {
-                assert_eq!(object["from"], self.seq + 1, "{object}");
-                self.seq = object["to"].as_u64().expect("a number");
+                assert_eq!(object["first"], self.seq + 1, "{object}");
+                self.seq = object["last"].as_u64().expect("a number");
             }
             "ack" => self.unacknowledged.retain(|(reference, _)| object["ref"] != reference.as_str()),
             _ => {}

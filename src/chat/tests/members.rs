@@ -27,8 +27,8 @@ impl List {
             "join" => drop(self.names.insert(text("id"), text("name"))),
             "leave" => assert!(self.names.remove(&text("id")).is_some(), "never introduced: {event}"),
             "name" => {
-                let before = self.names.insert(text("id"), text("to"));
-                assert_eq!(before, Some(text("from")), "never introduced: {event}");
+                let before = self.names.insert(text("id"), text("name"));
+                assert_eq!(before, Some(text("was")), "never introduced: {event}");
             }
             _ => {}
         }
@@ -123,4 +123,46 @@ fn a_packet_of_renames_is_linear() {
     );
     let small = rename(&mut script, 6_000);
     assert!(large < small * 10 + Duration::from_millis(20), "{large:?} among 6,000, {small:?} alone");
+}
+
+#[test]
+fn who_is_here_can_be_asked_for_page_by_page() {
+    let mut script = Script::new();
+    for client in 0..250 {
+        script.attend(client, json("lobby"));
+    }
+    // The order in which they stand is mixed up when somebody goes.
+    script.leave(&[0, 17, 120]);
+    script.take();
+    let mut found: Vec<String> = Vec::new();
+    let mut after = String::new();
+    for page in 0..3 {
+        script.say(5, Kind::Text, &format!(r#"{{"type":"members"{after},"limit":100}}"#));
+        let answer = script.take().pop().expect("an answer");
+        let (_, answer) = answer.split_once("Text: ").expect("for one");
+        let answer: serde_json::Value = serde_json::from_str(answer).expect("JSON");
+        assert_eq!((&answer["count"], &answer["more"]), (&247.into(), &(page < 2).into()), "page {page}");
+        found.extend(
+            answer["members"].as_array().expect("a list").iter().map(|member| member["id"].to_string()),
+        );
+        after = format!(r#","after":{}"#, found.last().expect("somebody"));
+    }
+    let gone = [1, 18, 121];
+    let wanted: Vec<String> =
+        (1..=250).filter(|id| !gone.contains(id)).map(|id| format!("\"c{id}\"")).collect();
+    assert_eq!(found, wanted);
+    for (request, wanted) in [
+        (r#"{"type":"members","after":"c250"}"#, r#""members":[],"more":false"#),
+        (
+            r#"{"type":"members","after":"c2","limit":1}"#,
+            r#""members":[{"id":"c3","name":"lobby-3"}],"more":true"#,
+        ),
+        (r#"{"type":"members","limit":0}"#, r#""members":[],"more":true"#),
+        (r#"{"type":"members","after":"alice"}"#, r#""code":"bad_id""#),
+        (r#"{"type":"members","after":"c-1"}"#, r#""code":"bad_id""#),
+    ] {
+        script.say(5, Kind::Text, request);
+        let answer = script.take().pop().expect("an answer");
+        assert!(answer.contains(wanted), "{request}: {answer}");
+    }
 }
