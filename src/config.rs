@@ -13,8 +13,8 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use log::LevelFilter;
 
 use crate::connection;
-use crate::event_loop::Addresses;
-use crate::server::{self, Rate, Site, Slow};
+use crate::event_loop::ListenAddresses;
+use crate::server::{self, Rate, Site, SlowPolicy};
 use crate::websocket;
 use environment::{Given, Variables};
 use values::{
@@ -65,7 +65,7 @@ struct Options {
     /// What becomes of a client that is over --max-queue: close (with 1013), or skip (the oldest messages go,
     /// and in a room it is told how many); each may choose for itself with ?slow=
     #[arg(long, env = "WSLOOP_SLOW", value_name = "POLICY", default_value = "close", value_parser = parse_slow)]
-    slow: Slow,
+    slow: SlowPolicy,
 
     /// Memory that what waits for clients may take in all; over it, those with the most waiting are closed
     /// first, or skip all [default: 256M, or twice --max-queue]
@@ -139,9 +139,9 @@ struct Options {
 #[derive(Debug)]
 pub struct Config {
     /// Where to listen.
-    pub addresses: Addresses,
+    pub addresses: ListenAddresses,
     /// What the server may cost.
-    pub limits: server::Limits,
+    pub limits: server::ServerLimits,
     /// The page, which hosts are answered to, and which origins may connect.
     pub site: Site,
     /// How much to log; `None` leaves it to RUST_LOG.
@@ -197,14 +197,14 @@ impl Config {
         options.check_addresses()?;
         let machine = gethostname::gethostname().to_string_lossy().into_owned();
         Ok(Config {
-            addresses: Addresses {
+            addresses: ListenAddresses {
                 users: SocketAddr::new(options.host, options.port),
                 operators: options.admin,
                 send_buffer: options.send_buffer,
             },
-            limits: server::Limits {
-                connection: connection::Limits {
-                    websocket: websocket::Limits {
+            limits: server::ServerLimits {
+                connection: connection::ConnectionLimits {
+                    websocket: websocket::MessageLimits {
                         message_bytes_max: options.max_message,
                         fragments_max: options.max_fragments,
                     },

@@ -15,7 +15,9 @@ use signal_hook_mio::v1_0::Signals;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::clock::{Clock, Now, Time};
-use crate::server::{Acceptor, Access, Limits, Listener, Outside, Readiness, Server, Site, Stream};
+use crate::server::{
+    Acceptor, Environment, Listener, Readiness, Server, ServerLimits, Site, Stream, Surface,
+};
 use crate::{logging, process};
 
 /// Clients' tokens are their slots, counted from zero.
@@ -103,7 +105,7 @@ pub enum Listening {
 
 /// Where to listen.
 #[derive(Clone, Copy, Debug)]
-pub struct Addresses {
+pub struct ListenAddresses {
     /// For everybody.
     pub users: SocketAddr,
     /// For operators, if they have one of their own: then the reports are there only.
@@ -117,7 +119,12 @@ pub struct Addresses {
 ///
 /// # Errors
 /// If it cannot start, or was stopped before all was delivered.
-pub fn run(addresses: Addresses, limits: Limits, site: Site, warnings: &[String]) -> Result<(), LoopError> {
+pub fn run(
+    addresses: ListenAddresses,
+    limits: ServerLimits,
+    site: Site,
+    warnings: &[String],
+) -> Result<(), LoopError> {
     let started = EventLoop::start(addresses, limits, site);
     warnings.iter().for_each(|warning| warn!("{warning}"));
     started?.run()
@@ -127,7 +134,7 @@ struct EventLoop {
     poll: Poll,
     events: Events,
     /// None once nobody is taken any more.
-    entrances: Vec<Entrance>,
+    listen_sockets: Vec<ListenSocket>,
     /// A descriptor kept for the day on which there is no other: it is given up for as long as it takes to
     /// tell one client so.
     reserve: Option<File>,
@@ -141,39 +148,48 @@ struct EventLoop {
 }
 
 /// Where connections come in.
-struct Entrance {
+struct ListenSocket {
     token: Token,
     listener: TcpListener,
     acceptor: Acceptor,
-    access: Access,
+    surface: Surface,
 }
 
 /// A listener, and what is needed to take connections from it.
-struct Door<'a> {
+struct AcceptSource<'a> {
     listener: &'a TcpListener,
-    access: Access,
+    surface: Surface,
     registry: &'a Registry,
     reserve: &'a mut Option<File>,
 }
 
 impl EventLoop {
-    fn start(addresses: Addresses, limits: Limits, site: Site) -> Result<EventLoop, LoopError> {
+    fn start(addresses: ListenAddresses, limits: ServerLimits, site: Site) -> Result<EventLoop, LoopError> {
         let system = |what| move |error| LoopError::System(what, error);
         let poll = Poll::new().map_err(system("create a poll"))?;
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(system("catch signals"))?;
         let registry = poll.registry();
         registry.register(&mut signals, SIGNALS, Interest::READABLE).map_err(system("poll signals"))?;
-        let access = addresses.operators.map_or(Access::Everything, |_| Access::Users);
+        let surface = addresses.operators.map_or(Surface::Everything, |_| Surface::Users);
         // All that can fail comes before the first line that says where to come.
-        let mut entrances = vec![Entrance::open(registry, addresses.users, &addresses, USERS, access)?];
+        let mut listen_sockets =
+            vec![ListenSocket::open(registry, addresses.users, &addresses, USERS, surface)?];
         if let Some(address) = addresses.operators {
-            entrances.push(Entrance::open(registry, address, &addresses, OPERATORS, Access::Operators)?);
+            listen_sockets.push(ListenSocket::open(
+                registry,
+                address,
+                &addresses,
+                OPERATORS,
+                Surface::Operators,
+            )?);
         }
-        for Entrance { listener, access, .. } in &entrances {
+        for ListenSocket { listener, surface, .. } in &listen_sockets {
             let address = listener.local_addr().map_err(system("read the listener's address"))?;
-            match access {
-                Access::Operators => info!("operators: open {}dashboard (--admin)", url(address)),
-                Access::Everything | Access::Users => info!("listening on {address}: open {}", url(address)),
+            match surface {
+                Surface::Operators => info!("operators: open {}dashboard (--admin)", url(address)),
+                Surface::Everything | Surface::Users => {
+                    info!("listening on {address}: open {}", url(address));
+                }
             }
         }
         info!("up to {} clients (--max-clients)", limits.clients_max);
@@ -184,16 +200,17 @@ impl EventLoop {
         let seed = u64::from_le_bytes(*nanoseconds.first_chunk().expect("sixteen bytes"))
             ^ u64::from(std::process::id()) << 40;
         let stopwatch = Box::new(move || started.elapsed());
-        let outside = Outside { stopwatch, process: process::facts, log_losses: logging::losses, seed };
+        let environment =
+            Environment { stopwatch, process: process::facts, log_losses: logging::losses, seed };
         Ok(EventLoop {
             poll,
             events: Events::with_capacity(limits.clients_max.saturating_add(8).min(EVENTS_MAX)),
-            entrances,
+            listen_sockets,
             reserve: File::open(RESERVE).ok(),
             signals,
             is_signalled: false,
             is_stopping: false,
-            server: Server::new(limits, site, zone, outside),
+            server: Server::new(limits, site, zone, environment),
             started,
             clock: Clock::default(),
         })
@@ -211,14 +228,15 @@ impl EventLoop {
             let now = self.now();
             self.note_readiness();
             self.handle_signals(now)?;
-            for Entrance { listener, acceptor, access, .. } in &mut self.entrances {
+            for ListenSocket { listener, acceptor, surface, .. } in &mut self.listen_sockets {
                 let registry = self.poll.registry();
-                let mut door = Door { listener, access: *access, registry, reserve: &mut self.reserve };
+                let mut door =
+                    AcceptSource { listener, surface: *surface, registry, reserve: &mut self.reserve };
                 acceptor.accept(now, &mut door, &mut self.server);
             }
             self.server.turn(now);
             if !self.server.is_accepting() {
-                self.entrances.clear();
+                self.listen_sockets.clear();
             }
             if self.server.is_drained(now) {
                 self.server.log_last_words();
@@ -242,7 +260,8 @@ impl EventLoop {
             return Some(Duration::ZERO);
         }
         let clients = self.server.client_count();
-        let accept_at = self.entrances.iter().map(|entrance| entrance.acceptor.deadline(clients)).min();
+        let accept_at =
+            self.listen_sockets.iter().map(|listen_socket| listen_socket.acceptor.deadline(clients)).min();
         let wake_at = self.server.deadline().min(accept_at.unwrap_or(Time::NEVER));
         let now = self.time();
         self.clock.sleep_until(wake_at);
@@ -253,8 +272,9 @@ impl EventLoop {
         for event in &self.events {
             match event.token() {
                 token @ (USERS | OPERATORS) => {
-                    let entrance = self.entrances.iter_mut().find(|entrance| entrance.token == token);
-                    entrance.into_iter().for_each(|entrance| entrance.acceptor.handle_ready());
+                    let listen_socket =
+                        self.listen_sockets.iter_mut().find(|listen_socket| listen_socket.token == token);
+                    listen_socket.into_iter().for_each(|listen_socket| listen_socket.acceptor.handle_ready());
                 }
                 SIGNALS => self.is_signalled = true,
                 Token(token) => {
@@ -300,25 +320,25 @@ fn worked() -> u64 {
     u64::try_from(time.tv_sec * 1000 + time.tv_nsec / 1_000_000).unwrap_or(0)
 }
 
-impl Entrance {
+impl ListenSocket {
     fn open(
         registry: &Registry,
         address: SocketAddr,
-        addresses: &Addresses,
+        addresses: &ListenAddresses,
         token: Token,
-        access: Access,
-    ) -> Result<Entrance, LoopError> {
-        let listening = if access == Access::Operators { Listening::Operators } else { Listening::Users };
+        surface: Surface,
+    ) -> Result<ListenSocket, LoopError> {
+        let listening = if surface == Surface::Operators { Listening::Operators } else { Listening::Users };
         let wrong = |error| LoopError::Listen(listening, address, error);
         let mut listener = listen(address, addresses.send_buffer).map_err(wrong)?;
         registry.register(&mut listener, token, Interest::READABLE).map_err(wrong)?;
-        Ok(Entrance { token, listener, acceptor: Acceptor::default(), access })
+        Ok(ListenSocket { token, listener, acceptor: Acceptor::default(), surface })
     }
 }
 
-impl Listener<TcpStream> for Door<'_> {
-    fn access(&self) -> Access {
-        self.access
+impl Listener<TcpStream> for AcceptSource<'_> {
+    fn surface(&self) -> Surface {
+        self.surface
     }
 
     fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {

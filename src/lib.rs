@@ -9,11 +9,12 @@
 //! | [`logging`] | the log's way to stderr, which never blocks |
 //! | `planted` | bugs on purpose, for the tests of the tests |
 //! | `process` | what the kernel knows of this process |
-//! | [`server`] | a slab of clients and the five phases of a turn |
+//! | [`server`] | a slab of clients and the six phases of a turn |
 //! | [`connection`] | one peer: bytes and time in, events out |
 //! | [`chat`] | rooms, topics, echo: messages in, effects out |
 //! | [`websocket`] | RFC 6455 and RFC 7692, without I/O |
 //! | [`http`] | one request head in, one response out |
+//! | [`id`] | clients and channels as small numbers |
 //! | [`clock`] | time as an argument |
 //!
 //! Below `event_loop` nothing touches a clock, a poll or a socket: the tests run the same
@@ -25,6 +26,7 @@ pub mod config;
 pub mod connection;
 pub mod event_loop;
 pub mod http;
+pub mod id;
 pub mod logging;
 mod planted;
 mod process;

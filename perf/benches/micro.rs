@@ -6,10 +6,10 @@ use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use wsloop::clock::Time;
 use wsloop::connection::Outbox;
-use wsloop::websocket::{Batch, BatchBuilder, Decoder, Deflater, Encodings, Item, Kind, Limits, mask};
+use wsloop::websocket::{Batch, BatchBuilder, Decoder, Deflater, Encodings, Item, Kind, MessageLimits, mask};
 
 const NOW: Time = Time::from_millis(1);
-const LIMITS: Limits = Limits { message_bytes_max: 1 << 20, fragments_max: 1024 };
+const LIMITS: MessageLimits = MessageLimits { message_bytes_max: 1 << 20, fragments_max: 1024 };
 const KEY: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 
 fn main() {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use jiff::Timestamp;
 
-use super::person::{Member, PersonId};
+use super::identity::{Member, PersonId};
 use crate::websocket::Kind;
 
 /// Bytes of the messages that a room remembers.

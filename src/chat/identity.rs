@@ -1,287 +1,255 @@
-//! Which names there can be, of people and of places, and which look alike: Unicode's rules of identifiers
-//! (UAX 31) and of security (UTS 39), where a name is what people see.
+//! Who speaks, and the people with a key: over all connections, and a while longer.
 
-use std::net::IpAddr;
-use std::sync::LazyLock;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
 
-use unicode_normalization::UnicodeNormalization as _;
-use unicode_properties::{
-    EmojiStatus, GeneralCategory as Category, GeneralCategoryGroup as Group, UnicodeEmoji as _,
-    UnicodeGeneralCategory as _,
-};
-use unicode_script::{Script, UnicodeScript as _};
-use unicode_security::mixed_script::AugmentedScriptSet;
-use unicode_security::skeleton;
+use super::kept::{Kept, Owner, Ticket};
+use super::refs::Refs;
+use super::secret::Secret;
+use crate::clock::Time;
+use crate::id::ChannelId;
 
-/// Names of people, in characters.
-pub const NAME_CHARACTERS_MAX: usize = 32;
-/// The same with compatible forms written out, of which one can be eighteen characters: comparing takes so long.
-const WRITTEN_OUT_CHARACTERS_MAX: usize = 64;
-/// Names of rooms and topics, in characters.
-const PLACE_CHARACTERS_MAX: usize = 64;
-/// What a person's name may hold beside letters, digits and emoji: nothing that a line or a list is written with.
-const PERSON_SIGNS: &str = "-_.·・་&+!?*~#@$%=/|<>^";
-/// And between two letters only, as in O'Brien; elsewhere they would be quotes.
-const APOSTROPHES: &str = "'’׳״";
-const PLACE_SIGNS: &str = "-_.~";
-/// Marks on one letter, after it was composed with what it can be composed with: where letters are written with
-/// few, and in the scripts that need more.
-const MARKS_MAX: usize = 2;
-const MARKS_MAX_ELSEWHERE: usize = 4;
-/// Letters that show nothing: of hieroglyphs, and of braille.
-const BLANKS: [char; 3] = ['\u{13441}', '\u{13442}', '\u{2800}'];
+/// A person with a key is known for so long after the last connection has gone.
+const PERSON_KEPT: Duration = Duration::from_secs(600);
+/// Memory that those take who have gone.
+const PERSONS_BYTES_MAX: usize = 16 << 20;
+/// So many are forgotten at once: it bounds the turn in which it happens.
+const FORGOTTEN_AT_ONCE_MAX: usize = 2_048;
+/// Rooms in which a person's name is held, the last ones.
+const NAMES_HELD_MAX: usize = 8;
+/// What one costs: itself, twice by hash, and the name that is held in a room.
+const PERSON_BYTES: usize = 2 * (size_of::<(PersonId, KnownPerson)>() + size_of::<([u64; 2], PersonId)>());
+const HELD_NAME_BYTES: usize = 256;
 
-const PERSON_LENGTH: &str = "a name is 1 to 32 characters; choose a shorter one";
-const WRITTEN_OUT: &str =
-    "a name is 64 characters at most when its ligatures are written out; write fewer of them";
-const PLACE_LENGTH: &str = "a name here is 1 to 64 characters; choose a shorter one";
-const SPACES: &str = "a name has no space at its ends and single ones within; leave the others out";
-const HIDDEN: &str =
-    "a name shows all that it holds; leave out control, direction, invisible, private and unknown characters";
-const PERSON_CHARACTERS: &str = "a name is letters, digits, emoji, single spaces, and any of - _ . ' & + ! ? * ~ # @ $ % = / | < > ^; leave out the rest";
-const PLACE_CHARACTERS: &str = "a name here is 1 to 64 letters, digits or any of - _ . ~; leave out the rest";
-const MARKS: &str = "an accent in a name stands on a letter, and not on a heap of others; leave out the rest";
-const SCRIPTS: &str = "a name is of one script, or of Latin with Chinese, Japanese or Korean: letters of several look like each other's; write it in one";
-const ADDRESS: &str = "a name is no address; choose another";
+/// A person's number: it is never given again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct PersonId(pub(super) u64);
 
-/// Work that a name takes, where finding out what one of ASCII looks like is one: to check it, and to find out
-/// what any other looks like.
-pub(super) const NAME_WORK: usize = 32;
-
-/// What each character of ASCII looks like: to look it up is many times faster.
-static ASCII_LOOKS: LazyLock<Vec<String>> = LazyLock::new(|| {
-    let chars = (0..128_u8).map(|char| char::from(char).to_string());
-    chars.map(|char| skeleton(&char).collect::<String>().to_lowercase()).collect()
-});
-
-/// What a name is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Subject {
-    Person,
-    Place,
+/// Somebody in a room, with all connections there.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub(super) id: PersonId,
+    /// Before `say:` and in the JSON form: `('IP', PORT)` or the name given.
+    pub(super) who: Rc<str>,
+    /// Who pays for what is kept.
+    pub(super) owner: Owner,
+    /// Connections here.
+    pub(super) connections: u32,
+    /// The place in the order of all.
+    pub(super) position: u32,
+    /// The length of the IP in `who`; zero if that is a name.
+    ip_length: u8,
+    /// Whether it has a key, and may have several connections.
+    pub(super) has_key: bool,
 }
 
-/// A person's name in its normal form.
-///
-/// # Errors
-/// What is wrong with it and what to do.
-pub fn person_name(text: &str) -> Result<String, &'static str> {
-    let name = composed(text, NAME_CHARACTERS_MAX).ok_or(PERSON_LENGTH)?;
-    if name.starts_with(' ') || name.ends_with(' ') || name.contains("  ") {
-        return Err(SPACES);
+impl Member {
+    pub(super) fn new(id: PersonId, address: SocketAddr, name: Option<&str>, has_key: bool) -> Member {
+        // A dual-stack listener shows IPv4 peers as `::ffff:a.b.c.d`; people know them without.
+        let ip = address.ip().to_canonical().to_string();
+        let (who, ip_length) = match name {
+            Some(name) => (name.into(), 0),
+            None => (format!("('{ip}', {})", address.port()).into(), ip.len()),
+        };
+        let ip_length = u8::try_from(ip_length).expect("an address is short");
+        Member { id, who, owner: Owner::of(address), connections: 1, position: 0, ip_length, has_key }
     }
-    check(&name, Subject::Person)?;
-    if name.nfkc().nth(WRITTEN_OUT_CHARACTERS_MAX).is_some() {
-        return Err(WRITTEN_OUT);
-    }
-    if is_address(&name) { Err(ADDRESS) } else { Ok(name) }
-}
 
-/// A room's or topic's name in its normal form: composed and decomposed letters are the same.
-///
-/// # Errors
-/// What is wrong with it and what to do.
-pub fn place_name(text: &str) -> Result<String, &'static str> {
-    let name = composed(text, PLACE_CHARACTERS_MAX).ok_or(PLACE_LENGTH)?;
-    check(&name, Subject::Place)?;
-    // A path cannot end in these.
-    if [".", ".."].contains(&name.as_str()) { Err(PLACE_CHARACTERS) } else { Ok(name) }
-}
-
-/// What a name looks like, whatever the case of its letters: two names that share one of these can be taken for
-/// each other. The look of the small letters is not always the small form of the look: `I` looks like `l`, and
-/// the Cyrillic `В` like `B`, which `в` does not.
-pub(super) fn looks(name: &str) -> [String; 2] {
-    if name.is_ascii() {
-        let look = |char: u8| &*ASCII_LOOKS[usize::from(char)];
-        let small = name.bytes().map(|char| look(char.to_ascii_lowercase()));
-        return [small.collect(), name.bytes().map(look).collect()];
-    }
-    full_looks(name)
-}
-
-/// The same, whatever is in it.
-fn full_looks(name: &str) -> [String; 2] {
-    let name: String = name.nfkc().collect();
-    let look = |name: &str| skeleton(name).collect::<String>().to_lowercase();
-    [look(&name.to_lowercase()), look(&name)]
-}
-
-/// The normal form, if it has so many characters at most, and one.
-fn composed(text: &str, characters_max: usize) -> Option<String> {
-    let name: String = text.nfc().take(characters_max + 1).collect();
-    (1..=characters_max).contains(&name.chars().count()).then_some(name)
-}
-
-/// Checks a name character by character, emoji as a whole.
-fn check(name: &str, subject: Subject) -> Result<(), &'static str> {
-    let (signs, wrong) = match subject {
-        Subject::Person => (PERSON_SIGNS, PERSON_CHARACTERS),
-        Subject::Place => (PLACE_SIGNS, PLACE_CHARACTERS),
-    };
-    let mut scripts = Scripts::default();
-    let mut rest = name;
-    // The last letter, with the marks on it so far.
-    let mut stack: Option<(char, Vec<char>)> = None;
-    while let Some(char) = rest.chars().next() {
-        if let Some(length) = emoji_length(rest).filter(|_| subject == Subject::Person) {
-            (rest, stack) = (&rest[length..], None);
-            continue;
+    /// In `Welcome` and `Logout`: the IP or the name given.
+    pub(super) fn name(&self) -> &str {
+        match usize::from(self.ip_length) {
+            0 => &self.who,
+            length => &self.who[2..2 + length],
         }
-        let before = stack.take();
-        rest = &rest[char.len_utf8()..];
-        if is_hidden(char) {
-            return Err(HIDDEN);
+    }
+
+    /// Whether it has chosen its name.
+    pub(super) fn is_named(&self) -> bool {
+        self.ip_length == 0
+    }
+
+    /// Calls it something else.
+    pub(super) fn rename(&mut self, name: Rc<str>) {
+        (self.who, self.ip_length) = (name, 0);
+    }
+}
+
+/// A room, by its slot and its epoch: the slot may be another's later.
+pub(super) type RoomKey = (ChannelId, u64);
+
+/// Everybody who has a key, and what people have said.
+#[derive(Debug)]
+pub(super) struct Identities {
+    secret: Secret,
+    last: u64,
+    /// By two hashes of the key: a key is a secret, and may be long.
+    by_key: HashMap<[u64; 2], PersonId>,
+    known: HashMap<PersonId, KnownPerson>,
+    /// Those who have gone.
+    gone: Kept<PersonId>,
+    pub(super) refs: Refs,
+}
+
+#[derive(Debug)]
+struct KnownPerson {
+    key: [u64; 2],
+    connections: u32,
+    /// Where the name is held, the last one last.
+    held: Vec<RoomKey>,
+    gone: Option<Ticket>,
+}
+
+impl Identities {
+    pub(super) fn new(seed: u64) -> Identities {
+        Identities {
+            secret: Secret::new(seed, "keys"),
+            last: 0,
+            by_key: HashMap::new(),
+            known: HashMap::new(),
+            gone: Kept::default(),
+            refs: Refs::new(Secret::new(seed, "refs")),
         }
-        match char.general_category_group() {
-            Group::Letter if is_structure(char) => return Err(wrong),
-            Group::Letter => stack = Some((char, Vec::new())),
-            Group::Number => {}
-            Group::Mark => stack = Some(stacked(before, char)?),
-            _ if subject == Subject::Person && char == ' ' => continue,
-            _ if signs.contains(char) => continue,
-            _ if subject == Subject::Person && APOSTROPHES.contains(char) => {
-                let is_inside = before.is_some() && rest.starts_with(char::is_alphabetic);
-                if !is_inside {
-                    return Err(wrong);
-                }
-                continue;
+    }
+
+    /// A connection has come: somebody new, or a person who is known by the key.
+    pub(super) fn arrive(&mut self, key: Option<&str>) -> PersonId {
+        let key = key.map(|key| [self.secret.hash(key), Secret::hash(self.secret, &format!("{key} again"))]);
+        if let Some(id) = key.and_then(|key| self.by_key.get(&key).copied()) {
+            let person = self.known.get_mut(&id).expect("who has a key is known");
+            person.connections += 1;
+            if let Some(ticket) = person.gone.take() {
+                self.gone.remove(ticket);
             }
-            _ => return Err(wrong),
+            return id;
         }
-        scripts.add(char);
+        self.last += 1;
+        let id = PersonId(self.last);
+        if let Some(key) = key {
+            self.by_key.insert(key, id);
+            self.known.insert(id, KnownPerson { key, connections: 1, held: Vec::new(), gone: None });
+        }
+        id
     }
-    if scripts.are_distinct() { Ok(()) } else { Err(SCRIPTS) }
-}
 
-/// Puts a mark on a letter.
-fn stacked(before: Option<(char, Vec<char>)>, mark: char) -> Result<(char, Vec<char>), &'static str> {
-    let (letter, mut marks) = before.ok_or(MARKS)?;
-    let has_few =
-        matches!(letter.script(), Script::Latin | Script::Greek | Script::Cyrillic | Script::Common);
-    let most = if has_few { MARKS_MAX } else { MARKS_MAX_ELSEWHERE };
-    let is_enclosing = mark.general_category() == Category::EnclosingMark;
-    if is_enclosing || marks.len() == most || marks.last() == Some(&mark) {
-        return Err(MARKS);
-    }
-    marks.push(mark);
-    Ok((letter, marks))
-}
-
-/// Whether nobody sees it, or nobody knows what it is.
-fn is_hidden(char: char) -> bool {
-    let is_unknown = matches!(
-        char.general_category(),
-        Category::Control
-            | Category::Format
-            | Category::Surrogate
-            | Category::PrivateUse
-            | Category::Unassigned
-            | Category::LineSeparator
-            | Category::ParagraphSeparator
-    );
-    // UTS 39 §4: a skeleton leaves out what is Default_Ignorable, and nothing else.
-    let is_ignorable = || skeleton(char.encode_utf8(&mut [0; 4])).next().is_none();
-    is_unknown || BLANKS.contains(&char) || is_ignorable()
-}
-
-/// Whether a letter looks like what lines and addresses are written with, as `ː` does.
-fn is_structure(char: char) -> bool {
-    !char.is_ascii() && skeleton(char.encode_utf8(&mut [0; 4])).any(|char| "()[]{},:;\"`".contains(char))
-}
-
-/// Bytes of the emoji that a text begins with, whole sequences of UTS 51 §1.4: flags, keycaps, skins and hair,
-/// and those that are joined from several. A mark or joint of them alone is none.
-fn emoji_length(text: &str) -> Option<usize> {
-    const FLAGS_OF_REGIONS: [&str; 3] = ["gbeng", "gbsct", "gbwls"];
-    let starts = |at: usize, char: char| text[at..].starts_with(char);
-    let first = text.chars().next()?;
-    let mut end = first.len_utf8();
-    if is_region(first) {
-        let second = text[end..].chars().next().filter(|second| is_region(*second))?;
-        return Some(end + second.len_utf8());
-    }
-    if first.is_ascii() {
-        let keycap = "\u{FE0F}\u{20E3}";
-        let is_keycap = "0123456789#*".contains(first) && text[end..].starts_with(keycap);
-        return is_keycap.then_some(end + keycap.len());
-    }
-    if first == '\u{1F3F4}' {
-        let tags: String = FLAGS_OF_REGIONS
-            .iter()
-            .map(|region| region.bytes().map(tag).chain(['\u{E007F}']).collect::<String>())
-            .find(|tags| text[end..].starts_with(tags))
-            .unwrap_or_default();
-        end += tags.len();
-    }
-    end = emoji_end(text, 0)?.max(end);
-    while starts(end, '\u{200D}') {
-        let Some(next) = emoji_end(text, end + '\u{200D}'.len_utf8()) else { break };
-        end = next;
-    }
-    Some(end)
-}
-
-/// Where one emoji ends that begins here: with its skin, or with the mark that makes it one.
-fn emoji_end(text: &str, start: usize) -> Option<usize> {
-    let first = text[start..].chars().next()?;
-    let is_base = !first.is_ascii()
-        && first.is_emoji_char()
-        && !is_region(first)
-        && first.emoji_status() != EmojiStatus::EmojiPresentationAndModifierAndEmojiComponent;
-    let end = is_base.then_some(start + first.len_utf8())?;
-    let next = text[end..].chars().next();
-    let is_part = |next: &char| *next == '\u{FE0F}' || matches!(*next, '\u{1F3FB}'..='\u{1F3FF}');
-    Some(end + next.filter(is_part).map_or(0, char::len_utf8))
-}
-
-fn is_region(char: char) -> bool {
-    matches!(char, '\u{1F1E6}'..='\u{1F1FF}')
-}
-
-/// The tag character of an ASCII one.
-fn tag(byte: u8) -> char {
-    char::from_u32(0xE0000 + u32::from(byte)).expect("tags are characters")
-}
-
-/// The scripts that a name can be of, UTS 39 §5.1 and §5.2: "Highly Restrictive".
-#[derive(Default)]
-struct Scripts {
-    all: AugmentedScriptSet,
-    but_latin: AugmentedScriptSet,
-}
-
-impl Scripts {
-    fn add(&mut self, char: char) {
-        let set = AugmentedScriptSet::for_char(char);
-        self.all.intersect_with(set);
-        if !set.base.contains_script(Script::Latin) {
-            self.but_latin.intersect_with(set);
+    /// A connection has gone.
+    pub(super) fn leave(&mut self, now: Time, member: &Member) {
+        let Some(person) = self.known.get_mut(&member.id) else {
+            return self.refs.forget(member.id);
+        };
+        person.connections -= 1;
+        if person.connections == 0 {
+            let bytes = PERSON_BYTES + person.held.capacity().max(1) * HELD_NAME_BYTES;
+            person.gone = Some(self.gone.add(member.id, member.owner, bytes, now + PERSON_KEPT));
         }
     }
 
-    /// Whether it is of one script, or of Latin and one of the writing systems that are mixed with it.
-    fn are_distinct(&self) -> bool {
-        !self.all.is_empty() || self.but_latin.hanb || self.but_latin.jpan || self.but_latin.kore
+    /// Notes that a person's name is held in a room; returns the room where it is held no more instead.
+    pub(super) fn hold_name(&mut self, id: PersonId, room: RoomKey) -> Option<RoomKey> {
+        let held = &mut self.known.get_mut(&id)?.held;
+        held.retain(|other| *other != room);
+        held.push(room);
+        (held.len() > NAMES_HELD_MAX).then(|| held.remove(0))
     }
-}
 
-/// Whether it can be read as an IP address, whatever its digits look like.
-fn is_address(name: &str) -> bool {
-    // No other character of ASCII that a name can hold looks like a point.
-    if name.is_ascii() && !name.contains('.') {
-        return false;
+    /// Forgets those whose time is over, and those for whom there is no room: with where their names were held.
+    pub(super) fn forget(&mut self, now: Time) -> Vec<(PersonId, Vec<RoomKey>)> {
+        let mut gone = Vec::new();
+        while gone.len() < FORGOTTEN_AT_ONCE_MAX
+            && let Some(id) = self.gone.pop_due(now)
+        {
+            gone.push(id);
+        }
+        if self.gone.bytes() > PERSONS_BYTES_MAX {
+            gone.extend(self.gone.evict(PERSONS_BYTES_MAX / 4 * 3, FORGOTTEN_AT_ONCE_MAX));
+        }
+        gone.into_iter()
+            .map(|id| {
+                let person = self.known.remove(&id).expect("who has gone is known");
+                self.by_key.remove(&person.key);
+                self.refs.forget(id);
+                (id, person.held)
+            })
+            .collect()
     }
-    let normal: String = name.nfkc().collect();
-    let read: String = skeleton(&normal)
-        .map(|char| match char {
-            'l' => '1',
-            'O' | 'o' => '0',
-            char => char,
-        })
-        .collect();
-    [&normal, &read].iter().any(|text| text.parse::<IpAddr>().is_ok())
+
+    /// When the next one is forgotten.
+    pub(super) fn due(&self) -> Time {
+        self.gone.due()
+    }
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    fn member(id: PersonId, address: &str) -> Member {
+        Member::new(id, address.parse().expect("an address"), Some("a"), true)
+    }
+
+    #[test]
+    fn a_quiet_member_is_small() {
+        // Beside it, four bytes in the order of all, and four for each connection.
+        assert!(size_of::<Member>() <= 48, "{}", size_of::<Member>());
+    }
+
+    #[test]
+    fn a_person_with_a_key_is_known_for_a_while() {
+        let mut persons = Identities::new(1);
+        let at = Time::from_millis;
+        let first = persons.arrive(Some("secret"));
+        assert_eq!(first, persons.arrive(Some("secret")));
+        assert_ne!(persons.arrive(None), persons.arrive(None), "without one, all differ");
+        let alice = member(first, "10.0.0.1:1");
+        persons.refs.note(at(10), first, alice.owner, "a", 7, 120);
+        assert_eq!(persons.refs.find(first, "a", 7), Some(120));
+        assert_eq!(persons.refs.find(first, "a", 8), None, "another room");
+        for time in [10, 20] {
+            persons.leave(at(time), &alice);
+        }
+        assert!(persons.forget(at(600_019)).is_empty());
+        assert_eq!(persons.arrive(Some("secret")), first);
+        assert_eq!(persons.refs.find(first, "a", 7), Some(120));
+        persons.leave(at(700_000), &alice);
+        assert!(persons.forget(at(1_299_999)).is_empty(), "its time began anew");
+        assert_eq!(persons.forget(at(1_300_000)), [(first, vec![])]);
+        assert_ne!(persons.arrive(Some("secret")), first, "forgotten");
+        assert_eq!(persons.refs.find(first, "a", 7), None);
+    }
+
+    #[test]
+    fn a_name_is_held_in_the_last_rooms() {
+        let mut persons = Identities::new(1);
+        let id = persons.arrive(Some("secret"));
+        let room = |number| (ChannelId::new(number), 0);
+        for number in 0..NAMES_HELD_MAX {
+            assert_eq!(persons.hold_name(id, room(number)), None);
+        }
+        assert_eq!(persons.hold_name(id, room(0)), None, "once each");
+        assert_eq!(persons.hold_name(id, room(NAMES_HELD_MAX)), Some(room(1)));
+        assert_eq!(persons.hold_name(PersonId(99), room(0)), None, "who has no key holds none");
+    }
+
+    /// A stranger who comes under ten thousand keys is forgotten before somebody else.
+    #[test]
+    fn over_the_budget_who_left_most_is_forgotten_first() {
+        let mut persons = Identities::new(1);
+        let visitor = persons.arrive(Some("visitor"));
+        persons.leave(Time::default(), &member(visitor, "10.0.0.1:1"));
+        let mut come = 0;
+        let mut forgotten = Vec::new();
+        while forgotten.is_empty() {
+            come += 1;
+            let id = persons.arrive(Some(&format!("key {come}")));
+            persons.leave(Time::default(), &member(id, "10.0.0.2:1"));
+            forgotten = persons.forget(Time::default());
+            assert!(come < 100_000);
+        }
+        assert!(come > 10_000, "{come}");
+        assert!(forgotten.iter().all(|(id, _)| *id != visitor));
+        assert_eq!(forgotten[0].0, PersonId(visitor.0 + 1), "the oldest of who has most");
+        assert!(persons.known.len() == persons.by_key.len() && persons.gone.len() == persons.known.len());
+        assert_eq!(persons.arrive(Some("visitor")), visitor);
+    }
+}

@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::channel::Counts;
 use super::history::Said;
-use super::person::{Member, PersonId};
-use super::room::Counts;
+use super::identity::{Member, PersonId};
 use crate::websocket::Kind;
 
 /// Longer references are nobody's.
@@ -53,7 +53,7 @@ pub(super) enum Event<'a> {
         more: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         recovered: Option<bool>,
-        limits: Limits,
+        limits: ToldLimits,
         rights: &'static [&'static str],
         server: &'static str,
     },
@@ -132,7 +132,7 @@ pub(super) enum Event<'a> {
 
 /// What a client may ask of a room.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(super) struct Limits {
+pub(super) struct ToldLimits {
     /// Bytes of a message.
     pub(super) message: usize,
     /// Messages with a `ref` that it may have said without an answer.
@@ -261,7 +261,7 @@ impl Said {
     /// Bytes that it takes in an answer, with a comma. They are counted once.
     pub(super) fn encoded_bytes(&self) -> usize {
         if self.encoded_bytes.get() == 0 {
-            let mut count = Count(0);
+            let mut count = ByteCounter(0);
             serde_json::to_writer(&mut count, &Event::from(self))
                 .expect("strings and numbers can be written");
             self.encoded_bytes.set(u32::try_from(count.0 + 1).unwrap_or(u32::MAX));
@@ -271,9 +271,9 @@ impl Said {
 }
 
 /// Counts what is written.
-struct Count(usize);
+struct ByteCounter(usize);
 
-impl io::Write for Count {
+impl io::Write for ByteCounter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0 += bytes.len();
         Ok(bytes.len())
@@ -336,7 +336,7 @@ mod tests {
     fn each_event_as_it_is_documented() {
         let (alice, bob) =
             (Person { id: PersonId(7), name: "alice" }, Person { id: PersonId(8), name: "bob" });
-        let limits = Limits { message: 65_536, unacknowledged: 500, rate: None, history: 100 };
+        let limits = ToldLimits { message: 65_536, unacknowledged: 500, rate: None, history: 100 };
         #[rustfmt::skip]
         let welcome = |members, more, recovered| Event::Welcome {
             room: "lobby", you: alice, epoch: Epoch(0xab), seq: 120, count: 3,

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::channel::Channel;
+use super::identity::{Member, PersonId, RoomKey};
 use super::kept::{Kept, Owner, common_level};
-use super::person::{Member, PersonId, RoomKey};
-use super::room::Room;
-use super::{Chat, Place, RoomId};
+use super::{ChannelName, Chat};
 use crate::clock::{Now, Time};
+use crate::id::ChannelId;
 use crate::planted::planted;
 
 /// A room in which nobody is keeps its history, and the names of people with a key, for so long.
@@ -28,9 +29,9 @@ const HELD_NAME_BYTES: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Keeping {
     /// Rooms whose last member left in this turn.
-    emptied: Vec<RoomId>,
+    emptied: Vec<ChannelId>,
     /// Rooms in which nobody is.
-    kept: Kept<RoomId>,
+    kept: Kept<ChannelId>,
     /// What the histories of the other rooms cost.
     in_use: usize,
 }
@@ -63,13 +64,13 @@ impl Keeping {
 struct Estate {
     bytes: usize,
     /// Rooms in use, and what their histories cost.
-    in_use: Vec<(RoomId, usize)>,
+    in_use: Vec<(ChannelId, usize)>,
 }
 
 impl Chat {
     /// Forgets rooms without members, those with a history later; and people who have gone. Called when the turn's
     /// messages are delivered, so that a room's slot does not change owner before.
-    pub fn forget_rooms(&mut self, now: Now, forgotten: &mut impl FnMut(RoomId)) {
+    pub fn forget_rooms(&mut self, now: Now, forgotten: &mut impl FnMut(ChannelId)) {
         self.forget_persons(now);
         for id in std::mem::take(&mut self.keeping.emptied) {
             let Some(room) = self.rooms.get_mut(id.index()).filter(|room| room.member_count() == 0) else {
@@ -96,7 +97,7 @@ impl Chat {
     }
 
     /// Somebody comes into a room: it is not forgotten now.
-    pub(super) fn use_again(&mut self, id: RoomId) {
+    pub(super) fn use_again(&mut self, id: ChannelId) {
         let room = &mut self.rooms[id.index()];
         if let Some(ticket) = room.kept.take() {
             self.keeping.kept.remove(ticket);
@@ -115,18 +116,18 @@ impl Chat {
         if has_gone && member.is_named() {
             if member.has_key {
                 room.names.hold(member.id, Rc::clone(&member.who));
-                given_up = self.persons.hold_name(member.id, key);
+                given_up = self.identities.hold_name(member.id, key);
             } else {
                 room.names.free(member.id);
             }
         }
-        self.persons.leave(now.time, member);
+        self.identities.leave(now.time, member);
         given_up.into_iter().for_each(|key| self.release_name(member.id, key));
     }
 
     /// Forgets people who have gone, and with them that their names are theirs.
     pub(super) fn forget_persons(&mut self, now: Now) {
-        for (id, rooms) in self.persons.forget(now.time) {
+        for (id, rooms) in self.identities.forget(now.time) {
             rooms.into_iter().for_each(|key| self.release_name(id, key));
         }
     }
@@ -140,20 +141,20 @@ impl Chat {
         }
     }
 
-    fn forget(&mut self, id: RoomId, forgotten: &mut impl FnMut(RoomId)) {
+    fn forget(&mut self, id: ChannelId, forgotten: &mut impl FnMut(ChannelId)) {
         self.use_again(id);
         self.keeping.in_use -= self.rooms[id.index()].history.cost();
         self.forget_kept(id, forgotten);
     }
 
-    fn forget_kept(&mut self, id: RoomId, forgotten: &mut impl FnMut(RoomId)) {
+    fn forget_kept(&mut self, id: ChannelId, forgotten: &mut impl FnMut(ChannelId)) {
         let room = self.rooms.remove(id.index());
-        self.places.remove(room.place());
+        self.by_name.remove(room.place());
         forgotten(id);
     }
 
     /// All that rooms remember has a limit.
-    fn limit_histories(&mut self, forgotten: &mut impl FnMut(RoomId)) {
+    fn limit_histories(&mut self, forgotten: &mut impl FnMut(ChannelId)) {
         if self.keeping.bytes() <= HISTORIES_BYTES_MAX {
             return;
         }
@@ -184,7 +185,7 @@ impl Chat {
         for (index, room) in in_use {
             let estate = estates.entry(room.owner.unwrap_or(Owner::NOBODY)).or_default();
             estate.bytes += room.history.cost();
-            estate.in_use.push((RoomId::new(index), room.history.cost()));
+            estate.in_use.push((ChannelId::new(index), room.history.cost()));
         }
         let mut estates: Vec<_> = estates.into_iter().collect();
         estates.sort_by_key(|(owner, estate)| (Reverse(estate.bytes), *owner));
@@ -192,7 +193,7 @@ impl Chat {
     }
 
     /// The largest of these rooms lose their oldest messages, until all of them take so much together.
-    fn trim(&mut self, rooms: &[(RoomId, usize)], bytes_max: usize) {
+    fn trim(&mut self, rooms: &[(ChannelId, usize)], bytes_max: usize) {
         let sizes: Vec<usize> = rooms.iter().map(|(_, cost)| *cost).collect();
         let level = common_level(&sizes, bytes_max);
         for (id, before) in rooms.iter().filter(|(_, cost)| *cost > level) {
@@ -203,7 +204,7 @@ impl Chat {
     }
 }
 
-impl Room {
+impl Channel {
     /// Whether there is nothing to remember of it.
     fn is_forgettable(&self) -> bool {
         self.history.is_empty() && self.names.held_count() == 0
@@ -211,10 +212,10 @@ impl Room {
 
     /// What it takes while nobody is there.
     fn cost(&self) -> usize {
-        let (Place::Room(name) | Place::Topic(name)) = self.place();
+        let (ChannelName::Room(name) | ChannelName::Topic(name)) = self.place();
         // It stands in the slab and, with its place, among the places.
-        size_of::<Room>()
-            + 2 * (size_of::<(Place, RoomId)>() + name.len())
+        size_of::<Channel>()
+            + 2 * (size_of::<(ChannelName, ChannelId)>() + name.len())
             + self.names.held_count() * HELD_NAME_BYTES
             + self.history.cost()
     }

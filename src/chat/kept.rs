@@ -38,14 +38,14 @@ pub(super) struct Ticket(u64);
 /// Invariant: the bytes are those of the entries, in all and by owner.
 #[derive(Debug)]
 pub(super) struct Kept<K> {
-    entries: BTreeMap<Ticket, Entry<K>>,
+    entries: BTreeMap<Ticket, KeptEntry<K>>,
     owners: HashMap<Owner, Holding>,
     bytes: usize,
     last: u64,
 }
 
 #[derive(Debug)]
-struct Entry<K> {
+struct KeptEntry<K> {
     key: K,
     owner: Owner,
     bytes: usize,
@@ -70,7 +70,7 @@ impl<K> Kept<K> {
     pub(super) fn add(&mut self, key: K, owner: Owner, bytes: usize, due: Time) -> Ticket {
         self.last += 1;
         let (ticket, bytes) = (Ticket(self.last), bytes + ENTRY_BYTES);
-        self.entries.insert(ticket, Entry { key, owner, bytes, due });
+        self.entries.insert(ticket, KeptEntry { key, owner, bytes, due });
         let holding = self.owners.entry(owner).or_default();
         holding.bytes += bytes;
         holding.tickets.insert(ticket);

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::person::Member;
-use super::room::Counts;
+use super::channel::Counts;
+use super::identity::Member;
 
 impl Member {
     /// `Welcome NAME !`
@@ -119,7 +119,7 @@ impl LocalTime {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::person::PersonId;
+    use crate::chat::identity::PersonId;
 
     fn text(parts: &[&[u8]]) -> String {
         String::from_utf8(parts.concat()).expect("lines are UTF-8")

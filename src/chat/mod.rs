@@ -1,18 +1,18 @@
 //! What messages mean: rooms, topics, echo. Clients and messages in, [`Effect`]s out; no sockets,
 //! no frames.
 
+mod channel;
+mod commands;
 mod history;
 mod identity;
 mod json;
 mod keeping;
 mod kept;
 mod line;
+mod name_rules;
 mod names;
-mod person;
 mod refs;
-mod room;
 mod secret;
-mod speech;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -22,15 +22,16 @@ use jiff::tz::TimeZone;
 use slab::Slab;
 
 use crate::clock::{Now, Time};
+use crate::id::{ChannelId, ClientId};
 use crate::planted::planted;
 use crate::websocket::{CloseFrame, Kind};
-pub use identity::{NAME_CHARACTERS_MAX, person_name, place_name};
+use channel::{Channel, Counts};
+use identity::{Identities, Member};
 use json::Event;
 use keeping::Keeping;
 use kept::Owner;
 use line::LocalTime;
-use person::{Member, Persons};
-use room::{Counts, Room};
+pub use name_rules::{NAME_CHARACTERS_MAX, channel_name, person_name};
 use secret::Secret;
 
 /// In a room with more members, a line for each join and leave would be most of the traffic: a
@@ -39,35 +40,9 @@ pub const MEMBERS_TOLD_SINGLY_MAX: usize = 100;
 /// Counts are told at most so often.
 pub const COUNTS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A client, by its slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClientId(u32);
-
-/// A room or a topic, by its slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RoomId(u32);
-
-macro_rules! index_of_a_slot {
-    ($name:ident) => {
-        impl $name {
-            /// The slot of this index. There are never more slots than open files.
-            pub fn new(index: usize) -> $name {
-                $name(u32::try_from(index).expect("fewer than 2^32 open files"))
-            }
-
-            /// The index of the slot.
-            pub fn index(self) -> usize {
-                self.0 as usize
-            }
-        }
-    };
-}
-index_of_a_slot!(ClientId);
-index_of_a_slot!(RoomId);
-
 /// Where messages meet: what is said at a place is heard by all who are there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Place {
+pub enum ChannelName {
     /// A chat room: text becomes lines.
     Room(String),
     /// A topic: every message passes unchanged.
@@ -86,18 +61,18 @@ pub enum Form {
 
 /// What a client connected for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub enum Endpoint {
     /// Every message back to its sender.
     Echo,
-    /// To be at a place.
-    Attend(Attendance),
+    /// To be in a room or on a topic.
+    Channel(Subscription),
 }
 
 /// How a client wants to be at a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attendance {
+pub struct Subscription {
     /// Where.
-    pub place: Place,
+    pub channel: ChannelName,
     /// How it is spoken to.
     pub form: Form,
     /// Whether to hear one's own messages; in a room always.
@@ -112,7 +87,7 @@ pub struct Attendance {
 
 /// What a room may cost, and what its members are told of it.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct ChannelLimits {
     /// Messages that a room remembers.
     pub history_messages_max: usize,
     /// Bytes that may wait for a client: what is answered must fit.
@@ -129,7 +104,7 @@ pub enum Effect<'a> {
     /// From here on the client hears the room.
     Join {
         /// What is heard.
-        room: RoomId,
+        room: ChannelId,
         /// In which form.
         form: Form,
         /// By whom.
@@ -138,7 +113,7 @@ pub enum Effect<'a> {
     /// From here on the client hears the room no more.
     Leave {
         /// What was heard.
-        room: RoomId,
+        room: ChannelId,
         /// In which form.
         form: Form,
         /// By whom.
@@ -147,7 +122,7 @@ pub enum Effect<'a> {
     /// A message for all members of a room who hear one form.
     Publish {
         /// Where it is heard.
-        room: RoomId,
+        room: ChannelId,
         /// By whom.
         form: Form,
         /// The members that it is for, with the one who does not hear it.
@@ -187,16 +162,16 @@ pub enum Effect<'a> {
 /// All rooms, topics and who is where.
 #[derive(Debug)]
 pub struct Chat {
-    rooms: Slab<Room>,
-    places: HashMap<Place, RoomId>,
+    rooms: Slab<Channel>,
+    by_name: HashMap<ChannelName, ChannelId>,
     /// By client.
-    seats: Vec<Seat>,
-    persons: Persons,
+    memberships: Vec<Membership>,
+    identities: Identities,
     keeping: Keeping,
     /// Rooms with counts to tell, the earliest first.
-    counts_due: VecDeque<(Time, RoomId)>,
+    counts_due: VecDeque<(Time, ChannelId)>,
     time: LocalTime,
-    limits: Limits,
+    limits: ChannelLimits,
     /// Of rooms; the next one differs.
     epoch: u64,
     /// What names are hashed with.
@@ -205,21 +180,21 @@ pub struct Chat {
 
 /// Where a client sits.
 #[derive(Clone, Copy, Debug)]
-enum Seat {
+enum Membership {
     Nowhere,
     Echo,
-    Member { room: RoomId, form: Form, hears_self: bool, index: u32 },
+    Member { room: ChannelId, form: Form, hears_self: bool, index: u32 },
 }
 
 impl Chat {
     /// No rooms yet; lines will bear the local time of this zone. `seed` makes the epochs of this server differ
     /// from those of others, and of its own before a restart.
-    pub fn new(zone: TimeZone, limits: Limits, seed: u64) -> Chat {
+    pub fn new(zone: TimeZone, limits: ChannelLimits, seed: u64) -> Chat {
         Chat {
             rooms: Slab::new(),
-            places: HashMap::new(),
-            seats: Vec::new(),
-            persons: Persons::new(seed),
+            by_name: HashMap::new(),
+            memberships: Vec::new(),
+            identities: Identities::new(seed),
             keeping: Keeping::default(),
             counts_due: VecDeque::new(),
             time: LocalTime::new(zone),
@@ -235,16 +210,16 @@ impl Chat {
         now: Now,
         client: ClientId,
         address: SocketAddr,
-        purpose: Purpose,
+        purpose: Endpoint,
         effect: &mut impl FnMut(Effect<'_>),
     ) {
-        if self.seats.len() <= client.index() {
-            self.seats.resize(client.index() + 1, Seat::Nowhere);
+        if self.memberships.len() <= client.index() {
+            self.memberships.resize(client.index() + 1, Membership::Nowhere);
         }
-        assert!(matches!(self.seats[client.index()], Seat::Nowhere), "a client enters once");
+        assert!(matches!(self.memberships[client.index()], Membership::Nowhere), "a client enters once");
         match purpose {
-            Purpose::Echo => self.seats[client.index()] = Seat::Echo,
-            Purpose::Attend(attendance) => self.attend(now, client, address, attendance, effect),
+            Endpoint::Echo => self.memberships[client.index()] = Membership::Echo,
+            Endpoint::Channel(subscription) => self.attend(now, client, address, subscription, effect),
         }
     }
 
@@ -253,13 +228,13 @@ impl Chat {
         now: Now,
         client: ClientId,
         address: SocketAddr,
-        attendance: Attendance,
+        subscription: Subscription,
         effect: &mut impl FnMut(Effect<'_>),
     ) {
-        let Attendance { place, form, hears_self, name, key, since } = attendance;
+        let Subscription { channel, form, hears_self, name, key, since } = subscription;
         self.forget_persons(now);
-        let is_room = matches!(place, Place::Room(_));
-        let id = self.room_at(place);
+        let is_room = matches!(channel, ChannelName::Room(_));
+        let id = self.channel_of(channel);
         self.use_again(id);
         let (index, is_new) = if is_room {
             let (member, is_new) = self.member_for(id, address, form, name.as_deref(), key.as_deref());
@@ -267,7 +242,7 @@ impl Chat {
             effect(Effect::NamesCompared { count: room.names.take_compared() });
             room.is_large |= is_new && room.person_count() >= MEMBERS_TOLD_SINGLY_MAX;
             if is_new && !room.is_large {
-                // To those who are here already; a line comes behind, since a newcomer hears his own.
+                // To those who are here already; a line comes behind, since a newcomer hears its own.
                 let (person, count) = ((&member).into(), room.person_count() + 1);
                 tell_json(room, id, 0, || Event::Join { person, count }.encode(), effect);
             }
@@ -277,7 +252,7 @@ impl Chat {
         };
         effect(Effect::Join { room: id, form, client });
         let index = u32::try_from(index).expect("members are clients");
-        self.seats[client.index()] = Seat::Member { room: id, form, hears_self, index };
+        self.memberships[client.index()] = Membership::Member { room: id, form, hears_self, index };
         self.welcome(now, client, is_new, since.as_ref(), effect);
     }
 
@@ -285,13 +260,13 @@ impl Chat {
     /// called that.
     fn member_for(
         &mut self,
-        room: RoomId,
+        room: ChannelId,
         address: SocketAddr,
         form: Form,
         wish: Option<&str>,
         key: Option<&str>,
     ) -> (Member, bool) {
-        let id = self.persons.arrive(key);
+        let id = self.identities.arrive(key);
         let room = &mut self.rooms[room.index()];
         if let Some(known) = room.find(id) {
             let mut member = known.clone();
@@ -312,7 +287,7 @@ impl Chat {
     pub fn leave(&mut self, now: Now, clients: &[ClientId], effect: &mut impl FnMut(Effect<'_>)) {
         let mut gone = Vec::new();
         for &client in clients {
-            if let Some((room, form, member)) = self.unseat(now, client) {
+            if let Some((room, form, member)) = self.unsubscribe(now, client) {
                 effect(Effect::Leave { room, form, client });
                 gone.extend(member.map(|member| (room, member)));
             }
@@ -347,31 +322,31 @@ impl Chat {
     /// When [`Chat::handle_timeout`] and [`Chat::forget_rooms`] want to be called.
     pub fn deadline(&self) -> Time {
         let counts = self.counts_due.front().map_or(Time::NEVER, |(due, _)| *due);
-        counts.min(self.keeping.due()).min(self.persons.due())
+        counts.min(self.keeping.due()).min(self.identities.due())
     }
 
     /// Who hears one form of what is published in a room.
-    pub fn members(&self, room: RoomId, form: Form) -> &[ClientId] {
+    pub fn members(&self, room: ChannelId, form: Form) -> &[ClientId] {
         self.rooms.get(room.index()).map_or(&[], |room| room.members(form))
     }
 
     /// Where a client is a member.
-    pub fn room_of(&self, client: ClientId) -> Option<RoomId> {
-        match self.seat(client) {
-            Seat::Member { room, .. } => Some(room),
-            Seat::Nowhere | Seat::Echo => None,
+    pub fn room_of(&self, client: ClientId) -> Option<ChannelId> {
+        match self.membership(client) {
+            Membership::Member { room, .. } => Some(room),
+            Membership::Nowhere | Membership::Echo => None,
         }
     }
 
     /// Whether a client speaks the JSON form.
     pub fn hears_json(&self, client: ClientId) -> bool {
-        matches!(self.seat(client), Seat::Member { form: Form::Json, .. })
+        matches!(self.membership(client), Membership::Member { form: Form::Json, .. })
     }
 
     /// All rooms and topics with members, and how many are there.
-    pub fn rooms(&self) -> impl Iterator<Item = (RoomId, &Place, usize)> {
+    pub fn rooms(&self) -> impl Iterator<Item = (ChannelId, &ChannelName, usize)> {
         let all = self.rooms.iter();
-        all.map(|(index, room)| (RoomId::new(index), room.place(), room.member_count()))
+        all.map(|(index, room)| (ChannelId::new(index), room.place(), room.member_count()))
             .filter(|(_, _, members)| *members > 0)
     }
 
@@ -385,24 +360,25 @@ impl Chat {
         self.rooms.len()
     }
 
-    fn seat(&self, client: ClientId) -> Seat {
-        self.seats.get(client.index()).copied().unwrap_or(Seat::Nowhere)
+    fn membership(&self, client: ClientId) -> Membership {
+        self.memberships.get(client.index()).copied().unwrap_or(Membership::Nowhere)
     }
 
-    fn room_at(&mut self, place: Place) -> RoomId {
-        if let Some(&room) = self.places.get(&place) {
+    fn channel_of(&mut self, name: ChannelName) -> ChannelId {
+        if let Some(&room) = self.by_name.get(&name) {
             return room;
         }
         // Odd, so that all values come before one comes again.
         self.epoch = self.epoch.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let room = RoomId::new(self.rooms.insert(Room::new(place.clone(), self.epoch, self.names)));
-        self.places.insert(place, room);
+        let room = ChannelId::new(self.rooms.insert(Channel::new(name.clone(), self.epoch, self.names)));
+        self.by_name.insert(name, room);
         room
     }
 
-    fn unseat(&mut self, now: Now, client: ClientId) -> Option<(RoomId, Form, Option<Member>)> {
-        let seat = self.seats.get_mut(client.index())?;
-        let Seat::Member { room: id, form, index, .. } = std::mem::replace(seat, Seat::Nowhere) else {
+    fn unsubscribe(&mut self, now: Now, client: ClientId) -> Option<(ChannelId, Form, Option<Member>)> {
+        let seat = self.memberships.get_mut(client.index())?;
+        let Membership::Member { room: id, form, index, .. } = std::mem::replace(seat, Membership::Nowhere)
+        else {
             return None;
         };
         let room = &mut self.rooms[id.index()];
@@ -410,16 +386,16 @@ impl Chat {
         let key = (id, room.epoch);
         self.retire(now, member.as_ref(), has_gone, key);
         if let Some(moved) = moved.filter(|_| !planted!("seat_not_updated")) {
-            match &mut self.seats[moved.index()] {
-                Seat::Member { index: moved_index, .. } => *moved_index = index,
-                Seat::Nowhere | Seat::Echo => unreachable!("members have seats"),
+            match &mut self.memberships[moved.index()] {
+                Membership::Member { index: moved_index, .. } => *moved_index = index,
+                Membership::Nowhere | Membership::Echo => unreachable!("members have memberships"),
             }
         }
         Some((id, form, member.filter(|_| has_gone)))
     }
 
     /// Counts what is not told at once.
-    fn count(&mut self, now: Now, id: RoomId, what: impl FnOnce(&mut Counts)) {
+    fn count(&mut self, now: Now, id: ChannelId, what: impl FnOnce(&mut Counts)) {
         let room = &mut self.rooms[id.index()];
         what(&mut room.counts);
         if room.counts_due.is_none() {
@@ -431,7 +407,13 @@ impl Chat {
 }
 
 /// Publishes something to those who hear lines, or a topic's messages.
-fn tell_plain(room: &Room, id: RoomId, kind: Kind, parts: &[&[u8]], effect: &mut impl FnMut(Effect<'_>)) {
+fn tell_plain(
+    room: &Channel,
+    id: ChannelId,
+    kind: Kind,
+    parts: &[&[u8]],
+    effect: &mut impl FnMut(Effect<'_>),
+) {
     let audience = room.members(Form::Plain).len();
     if audience > 0 {
         let (form, except, seq) = (Form::Plain, None, 0);
@@ -441,8 +423,8 @@ fn tell_plain(room: &Room, id: RoomId, kind: Kind, parts: &[&[u8]], effect: &mut
 
 /// Publishes something to those who hear JSON; it is not even written down if there are none.
 fn tell_json(
-    room: &Room,
-    id: RoomId,
+    room: &Channel,
+    id: ChannelId,
     seq: u64,
     json: impl FnOnce() -> Vec<u8>,
     effect: &mut impl FnMut(Effect<'_>),

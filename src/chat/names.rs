@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::identity::{NAME_CHARACTERS_MAX, NAME_WORK, looks};
-use super::person::PersonId;
+use super::identity::PersonId;
+use super::name_rules::{NAME_CHARACTERS_MAX, NAME_WORK, looks};
 use super::secret::Secret;
 
 /// So many numbers are tried one after the other; then each is twice the last, so that a name which thousands

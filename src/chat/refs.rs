@@ -4,8 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hash as _, Hasher};
 use std::time::Duration;
 
+use super::identity::PersonId;
 use super::kept::{Owner, common_level};
-use super::person::PersonId;
 use super::secret::Secret;
 use crate::clock::Time;
 

@@ -1,4 +1,4 @@
-//! Numbers that nobody outside can foresee: from one seed, for each purpose others.
+//! Numbers that nobody environment can foresee: from one seed, for each purpose others.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 

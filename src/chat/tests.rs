@@ -13,8 +13,12 @@ struct Script {
     seen: Vec<String>,
 }
 
-const LIMITS: Limits =
-    Limits { history_messages_max: 100, outbox_bytes_max: 1 << 20, message_bytes_max: 65_536, rate: None };
+const LIMITS: ChannelLimits = ChannelLimits {
+    history_messages_max: 100,
+    outbox_bytes_max: 1 << 20,
+    message_bytes_max: 65_536,
+    rate: None,
+};
 const LIMITS_TOLD: &str = concat!(
     r#""limits":{"message":65536,"unacknowledged":500,"rate":null,"history":100},"#,
     r#""rights":["read","say","presence","history"],"server":""#,
@@ -26,17 +30,17 @@ const LIMITS_TOLD: &str = concat!(
 fn show(effect: &Effect<'_>) -> Option<String> {
     let text = |parts: &[&[u8]]| String::from_utf8_lossy(&parts.concat()).into_owned();
     Some(match effect {
-        Effect::Join { room, client, .. } => format!("{} joins {}", client.0, room.0),
-        Effect::Leave { room, client, .. } => format!("{} leaves {}", client.0, room.0),
+        Effect::Join { room, client, .. } => format!("{} joins {}", client.index(), room.index()),
+        Effect::Leave { room, client, .. } => format!("{} leaves {}", client.index(), room.index()),
         Effect::Publish { room, except: None, kind, parts, .. } => {
-            format!("room {} {kind:?}: {}", room.0, text(parts))
+            format!("room {} {kind:?}: {}", room.index(), text(parts))
         }
         Effect::Publish { room, except: Some(client), kind, parts, .. } => {
-            format!("room {} but {} {kind:?}: {}", room.0, client.0, text(parts))
+            format!("room {} but {} {kind:?}: {}", room.index(), client.index(), text(parts))
         }
-        Effect::Send { client, kind, parts } => format!("to {} {kind:?}: {}", client.0, text(parts)),
+        Effect::Send { client, kind, parts } => format!("to {} {kind:?}: {}", client.index(), text(parts)),
         Effect::Close { client, frame } => {
-            format!("close {} {:?}", client.0, frame.code.map(CloseCode::as_u16))
+            format!("close {} {:?}", client.index(), frame.code.map(CloseCode::as_u16))
         }
         Effect::NamesCompared { .. } => return None,
     })
@@ -55,9 +59,9 @@ impl Script {
     }
 
     /// Enters from another address.
-    fn enter_from(&mut self, client: usize, address: &str, attendance: Attendance) {
+    fn enter_from(&mut self, client: usize, address: &str, subscription: Subscription) {
         let address = SocketAddr::new(address.parse().expect("an address"), 5000);
-        let purpose = Purpose::Attend(attendance);
+        let purpose = Endpoint::Channel(subscription);
         self.run(|chat, now, mut sink| chat.enter(now, ClientId::new(client), address, purpose, &mut sink));
     }
 
@@ -78,16 +82,16 @@ impl Script {
         self.check_seats();
     }
 
-    fn enter(&mut self, client: usize, place: Place) {
+    fn enter(&mut self, client: usize, channel: ChannelName) {
         let address = SocketAddr::from(([127, 0, 0, 1], 5000));
-        let purpose = Purpose::Attend(at(place));
+        let purpose = Endpoint::Channel(at(channel));
         self.run(|chat, now, mut sink| chat.enter(now, ClientId::new(client), address, purpose, &mut sink));
     }
 
     /// Enters the lobby with the JSON form, or a name or a key of its own.
-    fn attend(&mut self, client: usize, attendance: Attendance) {
+    fn attend(&mut self, client: usize, subscription: Subscription) {
         let address = SocketAddr::from(([127, 0, 0, 1], 5000));
-        let purpose = Purpose::Attend(attendance);
+        let purpose = Endpoint::Channel(subscription);
         self.run(|chat, now, mut sink| chat.enter(now, ClientId::new(client), address, purpose, &mut sink));
     }
 
@@ -115,8 +119,8 @@ impl Script {
     /// Seats and members say the same.
     fn check_seats(&self) {
         let mut members = 0;
-        for (client, seat) in self.chat.seats.iter().enumerate() {
-            if let Seat::Member { room, form, index, .. } = seat {
+        for (client, seat) in self.chat.memberships.iter().enumerate() {
+            if let Membership::Member { room, form, index, .. } = seat {
                 assert_eq!(self.chat.members(*room, *form)[*index as usize], ClientId::new(client));
                 members += 1;
             }
@@ -125,20 +129,20 @@ impl Script {
     }
 }
 
-fn at(place: Place) -> Attendance {
-    Attendance { place, form: Form::Plain, hears_self: true, name: None, key: None, since: None }
+fn at(channel: ChannelName) -> Subscription {
+    Subscription { channel, form: Form::Plain, hears_self: true, name: None, key: None, since: None }
 }
 
-fn json(name: &str) -> Attendance {
-    Attendance { form: Form::Json, name: Some(name.to_owned()), ..at(lobby()) }
+fn json(name: &str) -> Subscription {
+    Subscription { form: Form::Json, name: Some(name.to_owned()), ..at(lobby()) }
 }
 
-fn plain(name: &str) -> Attendance {
-    Attendance { name: Some(name.to_owned()), ..at(lobby()) }
+fn plain(name: &str) -> Subscription {
+    Subscription { name: Some(name.to_owned()), ..at(lobby()) }
 }
 
-fn lobby() -> Place {
-    Place::Room("lobby".to_owned())
+fn lobby() -> ChannelName {
+    ChannelName::Room("lobby".to_owned())
 }
 
 #[test]
@@ -146,7 +150,7 @@ fn a_room_of_three() {
     let mut script = Script::new();
     script.enter(0, lobby());
     script.enter(1, lobby());
-    script.enter(2, Place::Room("other".to_owned()));
+    script.enter(2, ChannelName::Room("other".to_owned()));
     script.saw(&[
         "0 joins 0",
         "room 0 Text: Welcome 127.0.0.1 !",
@@ -180,10 +184,10 @@ fn a_room_of_three() {
     assert_eq!(script.chat.room_count(), 0);
     script.chat.forget_rooms(script.now, &mut |_| {});
     // What was said in the first is kept for a while.
-    assert_eq!((script.chat.places.len(), script.chat.deadline()), (1, Time::from_millis(600_000)));
+    assert_eq!((script.chat.by_name.len(), script.chat.deadline()), (1, Time::from_millis(600_000)));
     script.now.time = Time::from_millis(600_000);
     script.chat.forget_rooms(script.now, &mut |_| {});
-    assert_eq!((script.chat.places.len(), script.chat.keeping.bytes()), (0, 0));
+    assert_eq!((script.chat.by_name.len(), script.chat.keeping.bytes()), (0, 0));
     assert_eq!(script.chat.deadline(), Time::NEVER);
 }
 
@@ -195,17 +199,18 @@ fn those_who_go_together_hear_nothing_of_each_other() {
     script.leave(&[1, 3]);
     let logout = "room 0 Text: 01:02:03 ('127.0.0.1', 5000) say: 127.0.0.1 Logout";
     script.saw(&["1 leaves 0", "3 leaves 0", logout, logout]);
-    assert_eq!(script.chat.members(RoomId(0), Form::Plain).len(), 2);
+    assert_eq!(script.chat.members(ChannelId::new(0), Form::Plain).len(), 2);
 }
 
 #[test]
 fn a_topic_passes_messages_unchanged_and_tells_no_joins() {
     let mut script = Script::new();
-    script.enter(0, Place::Topic("lobby".to_owned()));
+    script.enter(0, ChannelName::Topic("lobby".to_owned()));
     script.enter(1, lobby());
     script.seen.clear();
     let address = SocketAddr::from(([127, 0, 0, 1], 5000));
-    let purpose = Purpose::Attend(Attendance { hears_self: false, ..at(Place::Topic("lobby".to_owned())) });
+    let purpose =
+        Endpoint::Channel(Subscription { hears_self: false, ..at(ChannelName::Topic("lobby".to_owned())) });
     script.run(|chat, now, mut sink| chat.enter(now, ClientId::new(2), address, purpose, &mut sink));
     script.say(2, Kind::Text, "");
     script.say(0, Kind::Text, "quit");
@@ -218,7 +223,7 @@ fn a_topic_passes_messages_unchanged_and_tells_no_joins() {
 fn echo_answers_the_sender_alone() {
     let mut script = Script::new();
     let address = SocketAddr::from(([127, 0, 0, 1], 5000));
-    script.run(|chat, now, mut sink| chat.enter(now, ClientId::new(0), address, Purpose::Echo, &mut sink));
+    script.run(|chat, now, mut sink| chat.enter(now, ClientId::new(0), address, Endpoint::Echo, &mut sink));
     script.say(0, Kind::Text, "quit");
     script.say(0, Kind::Binary, "");
     script.leave(&[0]);
@@ -266,7 +271,7 @@ fn counts_of_a_room_that_is_gone_are_not_told_to_its_successor() {
     let everybody: Vec<usize> = (0..=MEMBERS_TOLD_SINGLY_MAX).collect();
     script.leave(&everybody);
     script.chat.forget_rooms(script.now, &mut |_| {});
-    script.enter(0, Place::Room("next".to_owned()));
+    script.enter(0, ChannelName::Room("next".to_owned()));
     script.seen.clear();
     script.now.time = Time::from_millis(5000);
     script.run(|chat, now, mut sink| chat.handle_timeout(now, &mut sink));
@@ -280,7 +285,7 @@ fn an_emptied_room_that_fills_again_in_the_same_turn_stays() {
     script.leave(&[0]);
     script.enter(1, lobby());
     script.chat.forget_rooms(script.now, &mut |_| {});
-    assert_eq!(script.chat.members(RoomId(0), Form::Plain), [ClientId::new(1)]);
+    assert_eq!(script.chat.members(ChannelId::new(0), Form::Plain), [ClientId::new(1)]);
 }
 
 /// The part of an event that a test is about.
@@ -387,7 +392,7 @@ fn who_comes_back_gets_what_was_missed_or_is_told_that_it_is_gone() {
         (150, &"0000000000000000".to_owned(), false, 0),
     ] {
         script.take();
-        script.attend(1, Attendance { since: Some((since, epoch.clone())), ..json("bob") });
+        script.attend(1, Subscription { since: Some((since, epoch.clone())), ..json("bob") });
         let seen = script.take();
         assert!(seen[1].contains(r#""seq":150,"count":1,"members":"#), "{seen:?}");
         assert!(
@@ -408,7 +413,7 @@ fn who_comes_back_gets_what_was_missed_or_is_told_that_it_is_gone() {
 #[test]
 fn a_person_with_a_key_has_several_connections_and_says_nothing_twice() {
     let mut script = Script::new();
-    let keyed = || Attendance { key: Some("k".repeat(32)), ..json("bob") };
+    let keyed = || Subscription { key: Some("k".repeat(32)), ..json("bob") };
     script.attend(0, plain("alice"));
     script.attend(1, keyed());
     script.take();
@@ -427,7 +432,7 @@ fn a_person_with_a_key_has_several_connections_and_says_nothing_twice() {
     script.leave(&[1]);
     script.saw(&["1 leaves 0"]);
     script.leave(&[2]);
-    assert_eq!(script.take().len(), 2, "now he has left");
+    assert_eq!(script.take().len(), 2, "now it has left");
     // And comes back on the old key: the same person, and still nothing twice.
     script.attend(3, keyed());
     assert!(script.take().iter().any(|line| line.contains(r#""you":{"id":"c2","name":"bob"}"#)));
@@ -450,7 +455,7 @@ fn somebody_is_called_something_else_everywhere() {
     script.attend(2, plain("bob"));
     assert_eq!(script.take()[2], "room 0 Text: Welcome bob !", "the old name is free");
     // On all connections of a person, and on nobody else's.
-    let keyed = || Attendance { key: Some("k".repeat(32)), ..json("cy") };
+    let keyed = || Subscription { key: Some("k".repeat(32)), ..json("cy") };
     (3..5).for_each(|client| script.attend(client, keyed()));
     script.take();
     script.say(4, Kind::Text, r#"{"type":"name","name":"dee"}"#);
@@ -466,7 +471,7 @@ fn gaps_are_told_in_the_form_of_who_missed_them() {
     let mut script = Script::new();
     script.attend(0, plain("alice"));
     script.attend(1, json("bob"));
-    script.enter(2, Place::Topic("t".to_owned()));
+    script.enter(2, ChannelName::Topic("t".to_owned()));
     let mut told = |client, numbers| {
         let text = script.chat.skipped(script.now, ClientId::new(client), 5, numbers);
         text.map(|text| String::from_utf8(text).expect("text"))

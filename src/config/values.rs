@@ -6,7 +6,7 @@ use std::time::Duration;
 use log::LevelFilter;
 
 use crate::http::Authority;
-use crate::server::{Rate, Slow};
+use crate::server::{Rate, SlowPolicy};
 
 const MEBIBYTE: u64 = 1 << 20;
 /// The largest message that can be allowed, and the most that other limits have to hold of it: a queue two, all
@@ -116,8 +116,8 @@ pub(super) fn parse_level(text: &str) -> Result<LevelFilter, String> {
     text.parse().map_err(|_| "give off, error, warn, info, debug or trace".to_owned())
 }
 
-pub(super) fn parse_slow(text: &str) -> Result<Slow, String> {
-    Slow::from_name(text).ok_or_else(|| "give close or skip".to_owned())
+pub(super) fn parse_slow(text: &str) -> Result<SlowPolicy, String> {
+    SlowPolicy::from_name(text).ok_or_else(|| "give close or skip".to_owned())
 }
 
 pub(super) fn parse_rate(text: &str) -> Result<Rate, String> {

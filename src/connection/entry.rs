@@ -6,11 +6,11 @@ use crate::planted::planted;
 use crate::websocket::Batch;
 
 /// What an entry costs beside the bytes that it refers to: tiny messages must not wait for nothing.
-pub(super) const ENTRY_BYTES: usize = size_of::<Entry>();
+pub(super) const ENTRY_BYTES: usize = size_of::<OutboxEntry>();
 
 /// A part of a batch that has still to leave.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct OutboxEntry {
     pub(super) batch: Batch,
     pub(super) start: usize,
     pub(super) end: usize,
@@ -28,28 +28,28 @@ pub(super) struct Entry {
     pub(super) is_owed: bool,
 }
 
-impl Entry {
+impl OutboxEntry {
     /// Refers to a part of a batch, or copies it where it is the smaller part: who waits for a few
     /// frames must not keep a large batch alive that nobody else needs.
-    pub(super) fn new(batch: &Batch, range: Range<usize>) -> Entry {
+    pub(super) fn new(batch: &Batch, range: Range<usize>) -> OutboxEntry {
         if range.len() * 2 < batch.bytes().len() {
-            Entry::whole(batch.copy_of(range))
+            OutboxEntry::whole(batch.copy_of(range))
         } else {
-            Entry::part(batch.clone(), range)
+            OutboxEntry::part(batch.clone(), range)
         }
     }
 
-    pub(super) fn whole(batch: Batch) -> Entry {
+    pub(super) fn whole(batch: Batch) -> OutboxEntry {
         let range = 0..batch.bytes().len();
-        Entry::part(batch, range)
+        OutboxEntry::part(batch, range)
     }
 
-    pub(super) fn part(batch: Batch, range: Range<usize>) -> Entry {
+    pub(super) fn part(batch: Batch, range: Range<usize>) -> OutboxEntry {
         // A response of HTTP counts as begun: nothing goes before it, and no cut drops it.
         let begun_until = if batch.is_framed() { range.start } else { range.end };
         let messages = batch.count_messages(range.clone());
         batch.charge(ENTRY_BYTES);
-        Entry {
+        OutboxEntry {
             batch,
             start: range.start,
             end: range.end,
@@ -97,7 +97,7 @@ impl Entry {
     }
 }
 
-impl Drop for Entry {
+impl Drop for OutboxEntry {
     fn drop(&mut self) {
         if !planted!("memory_not_given_back") {
             self.batch.release(ENTRY_BYTES);

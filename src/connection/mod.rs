@@ -16,7 +16,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 pub use cause::Cause;
-pub use outbox::{Backlog, Gap, Handed, Outbox};
+pub use outbox::{Backlog, Gap, Outbox, SendOutcome};
 
 use state::{Handshake, Liveness, Stage, State};
 
@@ -44,9 +44,9 @@ pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a connection may cost, and how long it may take.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct ConnectionLimits {
     /// What a message may cost.
-    pub websocket: websocket::Limits,
+    pub websocket: websocket::MessageLimits,
     /// From accepting a connection to its whole request; not extended by bytes.
     pub handshake_timeout: Duration,
     /// From one ping to the next; zero: never.
@@ -95,7 +95,7 @@ pub enum Event<'a> {
 
 impl Connection {
     /// A connection that was just accepted.
-    pub fn new(now: Time, limits: &Limits) -> Connection {
+    pub fn new(now: Time, limits: &ConnectionLimits) -> Connection {
         let handshake = Handshake {
             head: Vec::new(),
             scanner: HeadScanner::default(),
@@ -117,7 +117,7 @@ impl Connection {
     pub fn receive<'event, 'input: 'event>(
         &'event mut self,
         now: Time,
-        limits: &Limits,
+        limits: &ConnectionLimits,
         inflater: &'event mut Inflater,
         input: &mut &'input mut [u8],
     ) -> Option<Event<'event>> {
@@ -260,7 +260,7 @@ impl Connection {
     pub fn open(
         &mut self,
         now: Time,
-        limits: &Limits,
+        limits: &ConnectionLimits,
         meter: &Meter,
         response: Vec<u8>,
         compression: Option<Agreement>,
@@ -338,7 +338,12 @@ impl Connection {
     ///
     /// # Errors
     /// Those of the socket, except that it is full.
-    pub fn flush(&mut self, now: Time, limits: &Limits, stream: &mut impl Write) -> io::Result<bool> {
+    pub fn flush(
+        &mut self,
+        now: Time,
+        limits: &ConnectionLimits,
+        stream: &mut impl Write,
+    ) -> io::Result<bool> {
         self.outbox.flush(now, stream)?;
         if matches!(self.state, State::Open(Liveness::PingLeaving)) && !self.outbox.has_ping() {
             // It stands behind what the peer's kernel has taken and the peer has not read.
@@ -427,7 +432,7 @@ impl Connection {
     fn receive_last(
         &mut self,
         now: Time,
-        limits: &Limits,
+        limits: &ConnectionLimits,
         mut inflater: Option<&mut Inflater>,
         input: &mut &mut [u8],
     ) {
@@ -458,7 +463,7 @@ impl Connection {
     fn queue_response(&mut self, now: Time, meter: &Meter, response: Cow<'static, [u8]>) {
         let range = 0..response.len();
         let handed = self.outbox.queue(now, &Batch::unframed(response, meter), range);
-        assert_eq!(handed, Handed::Queued(0), "a response is no message");
+        assert_eq!(handed, SendOutcome::Queued(0), "a response is no message");
     }
 
     fn finish(&mut self) {
@@ -475,7 +480,7 @@ fn due((since, bytes): (Time, usize)) -> Time {
 
 /// The time since the ping that this pong answers, if it is one of ours. A peer can lie about it, and changes
 /// nothing but a figure.
-fn round_trip(now: Time, limits: &Limits, payload: &[u8]) -> Option<Duration> {
+fn round_trip(now: Time, limits: &ConnectionLimits, payload: &[u8]) -> Option<Duration> {
     let sent = Time::from_millis(u64::from_be_bytes(payload.try_into().ok()?));
     let took = now.since(sent);
     (sent <= now && took <= limits.ping_interval + limits.pong_timeout).then_some(took)

@@ -8,7 +8,7 @@ use std::io::{self, IoSlice, Write};
 use std::ops::Range;
 use std::time::Duration;
 
-use super::entry::{ENTRY_BYTES, Entry};
+use super::entry::{ENTRY_BYTES, OutboxEntry};
 use super::patience::Patience;
 use crate::clock::Time;
 use crate::planted::planted;
@@ -24,10 +24,10 @@ pub struct Outbox {
     /// Messages were thrown away, so none may follow: behind a gap there is only the close frame.
     is_cut: bool,
     control: Option<Box<Control>>,
-    front: Option<Entry>,
+    front: Option<OutboxEntry>,
     /// Boxed: eight bytes a client instead of thirty-two, since it is hardly ever there.
     #[expect(clippy::box_collection, reason = "the size of a quiet client counts, see above")]
-    rest: Option<Box<VecDeque<Entry>>>,
+    rest: Option<Box<VecDeque<OutboxEntry>>>,
     queued_bytes: usize,
     /// Messages whose last byte has not left.
     queued_messages: u32,
@@ -48,7 +48,7 @@ struct Control {
 /// What became of the messages of a batch at one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "the ledger wants to know"]
-pub enum Handed {
+pub enum SendOutcome {
     /// The socket took them all.
     Delivered,
     /// So many of them wait.
@@ -81,15 +81,15 @@ pub struct Backlog {
 
 impl Outbox {
     /// Queues whole frames of a batch; none any more after [`Outbox::cut`].
-    pub fn queue(&mut self, now: Time, batch: &Batch, range: Range<usize>) -> Handed {
+    pub fn queue(&mut self, now: Time, batch: &Batch, range: Range<usize>) -> SendOutcome {
         if self.is_cut {
-            return Handed::Dropped;
+            return SendOutcome::Dropped;
         }
         let before = self.queued_messages;
         if !range.is_empty() {
-            self.push_back(now, Entry::new(batch, range));
+            self.push_back(now, OutboxEntry::new(batch, range));
         }
-        Handed::Queued(self.queued_messages - before)
+        SendOutcome::Queued(self.queued_messages - before)
     }
 
     /// Sends whole frames at once where nothing waits before them, and queues what is left.
@@ -104,7 +104,7 @@ impl Outbox {
         batch: &Batch,
         range: Range<usize>,
         stream: &mut impl Write,
-    ) -> io::Result<Handed> {
+    ) -> io::Result<SendOutcome> {
         if !self.is_idle() || self.is_cut {
             return Ok(self.queue(now, batch, range));
         }
@@ -112,7 +112,7 @@ impl Outbox {
         match stream.write(bytes) {
             Ok(written) if written == bytes.len() => {
                 self.note_taken(now, written);
-                Ok(Handed::Delivered)
+                Ok(SendOutcome::Delivered)
             }
             result => self.keep_rest(now, batch, range, result),
         }
@@ -126,13 +126,13 @@ impl Outbox {
         batch: &Batch,
         range: Range<usize>,
         attempt: io::Result<usize>,
-    ) -> io::Result<Handed> {
+    ) -> io::Result<SendOutcome> {
         let is_interrupted = matches!(&attempt, Err(error) if error.kind() == io::ErrorKind::Interrupted);
         let written = if is_interrupted { 0 } else { taken(attempt)? };
         self.is_blocked = !is_interrupted;
-        self.push_back(now, Entry::new(batch, range));
+        self.push_back(now, OutboxEntry::new(batch, range));
         self.advance(now, if planted!("partial_write_forgotten") { 0 } else { written });
-        Ok(Handed::Queued(self.queued_messages))
+        Ok(SendOutcome::Queued(self.queued_messages))
     }
 
     /// Queues a ping.
@@ -214,7 +214,7 @@ impl Outbox {
             }
         }
         self.queued_bytes -= backlog.bytes;
-        self.queued_messages = kept.as_ref().map_or(0, |entry: &Entry| entry.messages);
+        self.queued_messages = kept.as_ref().map_or(0, |entry: &OutboxEntry| entry.messages);
         self.front = kept;
         self.assert_invariants();
         backlog
@@ -225,7 +225,7 @@ impl Outbox {
     pub fn skip(&mut self, kept_bytes: usize) -> Gap {
         let mut gap = Gap::default();
         let (mut is_whole, mut cost) = (true, self.cost());
-        let mut stays = |entry: &Entry| {
+        let mut stays = |entry: &OutboxEntry| {
             let told = entry.batch.skipped();
             let is_control = entry.messages == 0 && !planted!("skip_drops_pongs");
             if entry.has_begun() && !planted!("skip_tears_a_frame")
@@ -243,7 +243,7 @@ impl Outbox {
             false
         };
         let all = self.front.take().into_iter().chain(*self.rest.take().unwrap_or_default());
-        let mut kept: VecDeque<Entry> = all.filter(|entry| stays(entry)).collect();
+        let mut kept: VecDeque<OutboxEntry> = all.filter(|entry| stays(entry)).collect();
         self.front = kept.pop_front();
         self.rest = (!kept.is_empty()).then(|| Box::new(kept));
         self.queued_bytes = cost - self.entries() * ENTRY_BYTES;
@@ -254,7 +254,7 @@ impl Outbox {
 
     /// Queues the notice of a gap, in its place.
     pub fn queue_notice(&mut self, now: Time, gap: Gap, notice: Batch) {
-        let entry = Entry::whole(notice);
+        let entry = OutboxEntry::whole(notice);
         let Some(front) = &mut self.front else { return self.push_back(now, entry) };
         self.queued_bytes += entry.bytes().len();
         let rest = self.rest.get_or_insert_default();
@@ -265,7 +265,7 @@ impl Outbox {
     }
 
     /// What was queued last, if anything waits, is for this client alone, and is not to be skipped.
-    pub fn owe_newest(&mut self) {
+    pub fn mark_newest_undroppable(&mut self) {
         let newest = self.rest.as_mut().and_then(|rest| rest.back_mut()).or(self.front.as_mut());
         newest.into_iter().for_each(|entry| entry.is_owed = true);
     }
@@ -335,7 +335,7 @@ impl Outbox {
 
     /// Whether a ping waits to leave.
     pub fn has_ping(&self) -> bool {
-        let goes_first = |entry: &&Entry| entry.is_urgent || entry.has_begun();
+        let goes_first = |entry: &&OutboxEntry| entry.is_urgent || entry.has_begun();
         self.control.as_ref().is_some_and(|control| control.ping.is_some())
             || self.all_entries().take_while(goes_first).any(|entry| entry.is_ping)
     }
@@ -348,13 +348,13 @@ impl Outbox {
     }
 
     /// The same, of what no policy drops though it has not begun to leave.
-    pub fn is_owed_over(&self, bytes_max: usize) -> bool {
+    pub fn is_undroppable_over(&self, bytes_max: usize) -> bool {
         let owed = || self.all_entries().filter(|entry| entry.is_owed && !entry.has_begun());
         let cost = owed().map(|entry| entry.bytes().len() + ENTRY_BYTES).sum();
         is_over(bytes_max, cost, owed())
     }
 
-    fn all_entries(&self) -> impl Iterator<Item = &Entry> {
+    fn all_entries(&self) -> impl Iterator<Item = &OutboxEntry> {
         self.front.iter().chain(self.rest.iter().flat_map(|rest| rest.iter()))
     }
 
@@ -374,29 +374,30 @@ impl Outbox {
         let Some(control) = self.control.take() else { return };
         let Control { ping, mut pongs, close } = *control;
         if !pongs.is_empty() {
-            self.push_urgent(now, Entry::whole(pongs.seal()));
+            self.push_urgent(now, OutboxEntry::whole(pongs.seal()));
         }
         if let Some(payload) = ping {
-            let mut entry = Entry::whole(Batch::control(Opcode::Ping, &payload));
+            let mut entry = OutboxEntry::whole(Batch::control(Opcode::Ping, &payload));
             entry.is_ping = true;
             self.push_urgent(now, entry);
         }
         if let Some(frame) = close {
             if planted!("close_overtakes") {
-                return self.push_urgent(now, Entry::whole(Batch::control(Opcode::Close, &frame.payload())));
+                return self
+                    .push_urgent(now, OutboxEntry::whole(Batch::control(Opcode::Close, &frame.payload())));
             }
-            self.push_back(now, Entry::whole(Batch::control(Opcode::Close, &frame.payload())));
+            self.push_back(now, OutboxEntry::whole(Batch::control(Opcode::Close, &frame.payload())));
         }
     }
 
     /// Puts a control frame before the first entry that has not begun to leave, but behind control
     /// frames that wait there already: pongs answer pings in their order.
-    fn push_urgent(&mut self, now: Time, mut entry: Entry) {
+    fn push_urgent(&mut self, now: Time, mut entry: OutboxEntry) {
         entry.is_urgent = true;
         let Some(front) = &mut self.front else { return self.push_back(now, entry) };
         self.queued_bytes += entry.bytes().len();
         let goes_first =
-            |other: &Entry| other.is_urgent || other.has_begun() && !planted!("ping_inside_a_frame");
+            |other: &OutboxEntry| other.is_urgent || other.has_begun() && !planted!("ping_inside_a_frame");
         if goes_first(front) {
             let rest = self.rest.get_or_insert_default();
             let place = rest.iter().position(|other| !goes_first(other)).unwrap_or(rest.len());
@@ -407,7 +408,7 @@ impl Outbox {
         }
     }
 
-    fn push_back(&mut self, now: Time, entry: Entry) {
+    fn push_back(&mut self, now: Time, entry: OutboxEntry) {
         self.queued_bytes += entry.bytes().len();
         self.queued_messages += entry.messages;
         if self.front.is_none() {
@@ -457,8 +458,8 @@ impl Outbox {
     }
 }
 
-fn is_over<'a>(bytes_max: usize, cost: usize, entries: impl Iterator<Item = &'a Entry>) -> bool {
-    let exempt = |entry: &Entry| match entry.is_owed {
+fn is_over<'a>(bytes_max: usize, cost: usize, entries: impl Iterator<Item = &'a OutboxEntry>) -> bool {
+    let exempt = |entry: &OutboxEntry| match entry.is_owed {
         true => entry.bytes().len(),
         false => Some(entry.largest_frame()).filter(|bytes| *bytes > bytes_max / 2).unwrap_or(0),
     };
@@ -537,11 +538,11 @@ mod tests {
     /// Queues a whole batch, of which all messages must wait.
     fn queue(outbox: &mut Outbox, batch: &Batch) {
         let messages = batch.count_messages(all(batch));
-        assert_eq!(outbox.queue(NOW, batch, all(batch)), Handed::Queued(messages));
+        assert_eq!(outbox.queue(NOW, batch, all(batch)), SendOutcome::Queued(messages));
     }
 
     /// Sends a whole batch to a socket that does not fail.
-    fn send(outbox: &mut Outbox, batch: &Batch, pipe: &mut Pipe) -> Handed {
+    fn send(outbox: &mut Outbox, batch: &Batch, pipe: &mut Pipe) -> SendOutcome {
         outbox.send(NOW, batch, all(batch), pipe).expect("a pipe does not fail")
     }
 
@@ -549,7 +550,7 @@ mod tests {
     fn an_idle_client_is_written_to_at_once_and_keeps_nothing() {
         let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: 100, ..Pipe::default() });
         let batch = batch(&[b"one", b"two"]);
-        assert_eq!(send(&mut outbox, &batch, &mut pipe), Handed::Delivered);
+        assert_eq!(send(&mut outbox, &batch, &mut pipe), SendOutcome::Delivered);
         assert!(outbox.is_idle());
         assert_eq!(pipe.taken, batch.bytes());
         assert!(size_of::<Outbox>() <= 80, "{}", size_of::<Outbox>());
@@ -559,8 +560,8 @@ mod tests {
     fn a_full_socket_is_not_asked_again_before_it_is_writable() {
         let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: 3, ..Pipe::default() });
         let batch = batch(&[b"one", b"two"]);
-        assert_eq!(send(&mut outbox, &batch, &mut pipe), Handed::Queued(2));
-        assert_eq!(send(&mut outbox, &batch, &mut pipe), Handed::Queued(2));
+        assert_eq!(send(&mut outbox, &batch, &mut pipe), SendOutcome::Queued(2));
+        assert_eq!(send(&mut outbox, &batch, &mut pipe), SendOutcome::Queued(2));
         outbox.flush(NOW, &mut pipe).expect("no room");
         assert_eq!((pipe.calls, outbox.queued_bytes()), (1, 17));
         pipe.room = 100;
@@ -575,7 +576,7 @@ mod tests {
     fn control_frames_go_between_frames_and_to_a_blocked_peer_only_the_newest_pong() {
         let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: 3, ..Pipe::default() });
         let batch = batch(&[b"one"]);
-        assert_eq!(send(&mut outbox, &batch, &mut pipe), Handed::Queued(1));
+        assert_eq!(send(&mut outbox, &batch, &mut pipe), SendOutcome::Queued(1));
         queue(&mut outbox, &batch);
         outbox.queue_pong(b"old");
         outbox.queue_pong(b"new");
@@ -598,7 +599,7 @@ mod tests {
     fn a_newer_pong_does_not_overtake_one_that_waits() {
         let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: 3, ..Pipe::default() });
         let batch = batch(&[b"one"]);
-        assert_eq!(send(&mut outbox, &batch, &mut pipe), Handed::Queued(1));
+        assert_eq!(send(&mut outbox, &batch, &mut pipe), SendOutcome::Queued(1));
         queue(&mut outbox, &batch);
         for (pong, room) in [(b"A", 1), (b"B", 100)] {
             outbox.queue_pong(pong);
@@ -631,12 +632,12 @@ mod tests {
     fn a_cut_finishes_the_frame_that_has_begun_and_counts_the_rest() {
         let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: 7, ..Pipe::default() });
         let batch = batch(&[b"one", b"two", b"three"]);
-        assert_eq!(send(&mut outbox, &batch, &mut pipe), Handed::Queued(2));
+        assert_eq!(send(&mut outbox, &batch, &mut pipe), SendOutcome::Queued(2));
         queue(&mut outbox, &batch);
         assert_eq!(outbox.queued_messages(), 5);
         assert_eq!(outbox.cut(NOW), Backlog { messages: 4, bytes: 7 + 17 });
         assert_eq!(outbox.queued_messages(), 1, "the one that has begun");
-        assert_eq!(outbox.queue(NOW, &batch, all(&batch)), Handed::Dropped);
+        assert_eq!(outbox.queue(NOW, &batch, all(&batch)), SendOutcome::Dropped);
         outbox.queue_close(CloseFrame::new(CloseCode::TRY_AGAIN_LATER, ""));
         pipe.room = 100;
         outbox.unblock();
@@ -652,7 +653,7 @@ mod tests {
             let all = gap.untold.and(gap.skipped);
             Batch::notice(Kind::Text, format!("{} missing", all.messages).as_bytes(), all, &Meter::default())
         };
-        assert_eq!(send(&mut outbox, &batch(&[b"one"]), &mut pipe), Handed::Queued(1));
+        assert_eq!(send(&mut outbox, &batch(&[b"one"]), &mut pipe), SendOutcome::Queued(1));
         queue(&mut outbox, &batch(&[b"two", b"2.5"]));
         outbox.queue_ping([1; 8]);
         outbox.admit_control(NOW);
@@ -692,12 +693,12 @@ mod tests {
     #[test]
     fn what_is_owed_stays_in_its_place_and_the_gap_is_told_behind_it() {
         let (mut outbox, mut pipe) = (Outbox { is_blocked: true, ..Outbox::default() }, Pipe::default());
-        outbox.owe_newest();
+        outbox.mark_newest_undroppable();
         queue(&mut outbox, &batch(&[b"welcome"]));
-        outbox.owe_newest();
+        outbox.mark_newest_undroppable();
         queue(&mut outbox, &batch(&[b"one"]));
         queue(&mut outbox, &batch(&[b"ack"]));
-        outbox.owe_newest();
+        outbox.mark_newest_undroppable();
         queue(&mut outbox, &batch(&[b"two"]));
         let gap = outbox.skip(0);
         assert_eq!((gap.skipped.messages, gap.place), (2, 1));
@@ -731,7 +732,7 @@ mod tests {
     fn a_few_frames_of_a_large_batch_are_copied() {
         let mut outbox = Outbox { is_blocked: true, ..Outbox::default() };
         let batch = batch(&[b"small", &[b'x'; 1000]]);
-        assert_eq!(outbox.queue(NOW, &batch, 0..7), Handed::Queued(1));
+        assert_eq!(outbox.queue(NOW, &batch, 0..7), SendOutcome::Queued(1));
         assert_eq!(outbox.front.as_ref().expect("queued").batch.bytes(), b"\x81\x05small");
         queue(&mut outbox, &batch);
         let mut builder = BatchBuilder::default();
@@ -745,7 +746,7 @@ mod tests {
         let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: 3, ..Pipe::default() });
         assert_eq!(outbox.stalled_at(timeout), Time::NEVER);
         let batch = batch(&[b"one"]);
-        assert_eq!(send(&mut outbox, &batch, &mut pipe), Handed::Queued(1));
+        assert_eq!(send(&mut outbox, &batch, &mut pipe), SendOutcome::Queued(1));
         assert_eq!(outbox.stalled_at(timeout), Time::from_millis(105));
         outbox.unblock();
         outbox.flush(Time::from_millis(50), &mut pipe).expect("no room");
@@ -832,8 +833,8 @@ mod tests {
                 let handed = send(&mut outbox, &batch, &mut pipe);
                 let queued = outbox.queued_messages();
                 let as_said = match handed {
-                    Handed::Queued(count) => queued == before + count,
-                    _ => handed == Handed::Delivered && queued == 0,
+                    SendOutcome::Queued(count) => queued == before + count,
+                    _ => handed == SendOutcome::Delivered && queued == 0,
                 };
                 prop_assert!(as_said, "{handed:?}: {before} before, {queued} afterwards");
                 pipe.room += grants.next().unwrap_or(0);

@@ -1,6 +1,6 @@
 //! What a connection is about: a request that arrives, frames, or its end.
 
-use super::{Event, Limits};
+use super::{ConnectionLimits, Event};
 use crate::clock::Time;
 use crate::http::HeadScanner;
 
@@ -76,7 +76,7 @@ impl Handshake {
 }
 
 impl Liveness {
-    pub(super) fn next_ping(now: Time, limits: &Limits) -> Liveness {
+    pub(super) fn next_ping(now: Time, limits: &ConnectionLimits) -> Liveness {
         let never = limits.ping_interval.is_zero();
         Liveness::PingAt(if never { Time::NEVER } else { now + limits.ping_interval })
     }

@@ -2,8 +2,8 @@
 
 use super::*;
 
-const LIMITS: Limits = Limits {
-    websocket: websocket::Limits { message_bytes_max: 1000, fragments_max: 10 },
+const LIMITS: ConnectionLimits = ConnectionLimits {
+    websocket: websocket::MessageLimits { message_bytes_max: 1000, fragments_max: 10 },
     handshake_timeout: Duration::from_secs(10),
     ping_interval: Duration::from_secs(20),
     pong_timeout: Duration::from_secs(25),
@@ -130,7 +130,7 @@ fn any_byte_shows_that_a_pinged_peer_is_there() {
 
 #[test]
 fn without_an_interval_no_ping_is_sent() {
-    let limits = Limits { ping_interval: Duration::ZERO, ..LIMITS };
+    let limits = ConnectionLimits { ping_interval: Duration::ZERO, ..LIMITS };
     let mut connection = Connection::new(at(0), &limits);
     connection.open(at(0), &limits, &Meter::default(), Vec::new(), None);
     assert_eq!(connection.deadline(), Time::NEVER);
@@ -154,7 +154,7 @@ fn a_message_has_ten_seconds_from_its_first_byte() {
 fn a_peer_that_takes_no_byte_for_ten_seconds_is_cut_and_has_five_to_read_why() {
     let mut peer = Peer::open();
     let batch = Batch::control(websocket::Opcode::Pong, b"x");
-    assert_eq!(peer.connection.outbox().queue(at(500), &batch, 0..3), Handed::Queued(0));
+    assert_eq!(peer.connection.outbox().queue(at(500), &batch, 0..3), SendOutcome::Queued(0));
     let event = peer.expires(10_500);
     assert!(
         matches!(&event, Some(Event::Closed(Cause::TooSlow(backlog))) if backlog.bytes == 3),
@@ -170,7 +170,7 @@ fn a_frame_that_has_begun_leaves_within_those_five_seconds_too() {
     let batch = Batch::control(websocket::Opcode::Pong, b"x");
     let mut one_byte = [0_u8];
     let sent = peer.connection.outbox().send(at(500), &batch, 0..3, &mut one_byte.as_mut_slice());
-    assert_eq!(sent.expect("takes a byte"), Handed::Queued(0));
+    assert_eq!(sent.expect("takes a byte"), SendOutcome::Queued(0));
     assert!(matches!(peer.expires(10_500), Some(Event::Closed(Cause::TooSlow(_)))));
     peer.connection.outbox().unblock();
     let (_, sent) = peer.flush(15_499);

@@ -13,12 +13,12 @@ pub const HEADERS_MAX: usize = 100;
 #[derive(Debug, Default)]
 pub struct HeadScanner {
     bytes_seen: usize,
-    place: Place,
+    place: ScanState,
 }
 
 /// Where in the head the next byte stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Place {
+enum ScanState {
     /// Before the request line. One empty line is allowed there (RFC 9112 §2.2).
     #[default]
     Start,
@@ -45,19 +45,19 @@ impl HeadScanner {
             }
             self.bytes_seen += 1;
             self.place = match (self.place, byte) {
-                (Place::LastCr, b'\n') => return Ok(Some(index + 1)),
-                (Place::Start, b'\r') => Place::StartAfterCr,
-                (Place::StartAfterCr, b'\n') => Place::RequestLine,
-                (Place::AfterCr, b'\n') => Place::LineStart,
-                (Place::StartAfterCr | Place::AfterCr | Place::LastCr, _) | (_, b'\n') => {
+                (ScanState::LastCr, b'\n') => return Ok(Some(index + 1)),
+                (ScanState::Start, b'\r') => ScanState::StartAfterCr,
+                (ScanState::StartAfterCr, b'\n') => ScanState::RequestLine,
+                (ScanState::AfterCr, b'\n') => ScanState::LineStart,
+                (ScanState::StartAfterCr | ScanState::AfterCr | ScanState::LastCr, _) | (_, b'\n') => {
                     return Err(Refusal::Malformed("every line of a request ends with CR LF"));
                 }
-                (Place::LineStart, b'\r') => Place::LastCr,
-                (Place::RequestLine, b'\r') => {
+                (ScanState::LineStart, b'\r') => ScanState::LastCr,
+                (ScanState::RequestLine, b'\r') => {
                     return Err(Refusal::Malformed("the request line is empty; send GET /PATH HTTP/1.1"));
                 }
-                (_, b'\r') => Place::AfterCr,
-                (_, b'\t' | b' '..=b'~' | 0x80..) => Place::InLine,
+                (_, b'\r') => ScanState::AfterCr,
+                (_, b'\t' | b' '..=b'~' | 0x80..) => ScanState::InLine,
                 (_, _) => {
                     return Err(Refusal::Malformed(
                         "this is no HTTP request; connect with http:// or ws://, not https:// or wss://",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use log::warn;
 
-use super::{Access, Server, Stream};
+use super::{Server, Stream, Surface};
 use crate::clock::{Now, Time};
 use crate::planted::planted;
 
@@ -20,7 +20,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// Where connections come from.
 pub trait Listener<S> {
     /// Who comes this way.
-    fn access(&self) -> Access;
+    fn surface(&self) -> Surface;
 
     /// Takes the next one; `WouldBlock` says that an edge will tell of it.
     ///
@@ -44,12 +44,12 @@ pub trait Listener<S> {
 /// Whether there may be connections to take. The listener is edge-triggered, as all sockets are.
 #[derive(Debug)]
 pub struct Acceptor {
-    state: State,
+    state: AcceptState,
     logged: Option<Time>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum AcceptState {
     Drained,
     Ready,
     /// Something ran out while there were so many clients; the connections wait in the kernel.
@@ -62,24 +62,24 @@ enum State {
 impl Default for Acceptor {
     /// What came before the first edge is not forgotten.
     fn default() -> Acceptor {
-        Acceptor { state: State::Ready, logged: None }
+        Acceptor { state: AcceptState::Ready, logged: None }
     }
 }
 
 impl Acceptor {
     /// The poll says that there is something. While something has run out, that is no news.
     pub fn handle_ready(&mut self) {
-        if self.state == State::Drained {
-            self.state = State::Ready;
+        if self.state == AcceptState::Drained {
+            self.state = AcceptState::Ready;
         }
     }
 
     /// When [`Acceptor::accept`] wants to be called.
     pub fn deadline(&self, clients: usize) -> Time {
         match self.state {
-            State::Drained => Time::NEVER,
-            State::Paused { until, clients: before } if clients >= before => until,
-            State::Ready | State::Paused { .. } => Time::default(),
+            AcceptState::Drained => Time::NEVER,
+            AcceptState::Paused { until, clients: before } if clients >= before => until,
+            AcceptState::Ready | AcceptState::Paused { .. } => Time::default(),
         }
     }
 
@@ -88,9 +88,9 @@ impl Acceptor {
         if self.deadline(server.client_count()) > now.time {
             return;
         }
-        self.state = State::Ready;
+        self.state = AcceptState::Ready;
         for _ in 0..ACCEPTS_MAX {
-            if !server.can_accept(listener.access()) {
+            if !server.can_accept(listener.surface()) {
                 return;
             }
             let error = match listener.accept() {
@@ -102,7 +102,7 @@ impl Acceptor {
             };
             match error.kind() {
                 ErrorKind::WouldBlock => {
-                    self.state = State::Drained;
+                    self.state = AcceptState::Drained;
                     return;
                 }
                 ErrorKind::Interrupted => continue,
@@ -113,13 +113,13 @@ impl Acceptor {
                 continue;
             }
             self.log(now, &error);
-            let pause = State::Paused { until: now.time + PAUSE, clients: server.client_count() };
+            let pause = AcceptState::Paused { until: now.time + PAUSE, clients: server.client_count() };
             self.state = match is_out_of_descriptors(&error) {
                 true => turn_away(now, listener, server).unwrap_or(pause),
-                false if planted!("accepting_not_resumed") => State::Drained,
+                false if planted!("accepting_not_resumed") => AcceptState::Drained,
                 false => pause,
             };
-            if self.state != State::Ready {
+            if self.state != AcceptState::Ready {
                 return;
             }
         }
@@ -133,9 +133,9 @@ impl Acceptor {
         listener: &mut impl Listener<S>,
         server: &mut Server<S>,
     ) {
-        server.make_room(address, listener.access());
+        server.make_room(address, listener.surface());
         match listener.register(&mut stream, server.next_token()) {
-            Ok(()) if server.accept(now, stream, address, listener.access()) => {}
+            Ok(()) if server.accept(now, stream, address, listener.surface()) => {}
             Ok(()) => {
                 let what = "its address has more than --max-per-ip, and has been told so often enough";
                 self.log(now, &io::Error::other(what));
@@ -157,7 +157,11 @@ impl Acceptor {
 
 /// Tells one client that there is no descriptor for it, with the help of the reserve; without, all would wait
 /// in the kernel for nothing. `None`: there was no reserve either.
-fn turn_away<S: Stream>(now: Now, listener: &mut impl Listener<S>, server: &mut Server<S>) -> Option<State> {
+fn turn_away<S: Stream>(
+    now: Now,
+    listener: &mut impl Listener<S>,
+    server: &mut Server<S>,
+) -> Option<AcceptState> {
     if !listener.give_up_reserve() {
         // Perhaps there is one by now.
         listener.keep_reserve();
@@ -170,10 +174,10 @@ fn turn_away<S: Stream>(now: Now, listener: &mut impl Listener<S>, server: &mut 
             let _ = stream.read(&mut [0; 1024]);
             let _ = stream.write(&server.turn_away(now));
             let _ = stream.shutdown_write();
-            Some(State::Ready)
+            Some(AcceptState::Ready)
         }
         // Nobody waits: the next one will be an edge.
-        Err(error) if error.kind() == ErrorKind::WouldBlock => Some(State::Drained),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Some(AcceptState::Drained),
         Err(_) => None,
     };
     if !planted!("reserve_not_renewed") {

@@ -11,12 +11,12 @@ const REFUSED_MAX: u32 = 8;
 
 /// Connections by address. As many entries as there are connections at most, and none without a limit.
 #[derive(Debug, Default)]
-pub(super) struct Addresses {
-    counts: HashMap<IpAddr, Count>,
+pub(super) struct AddressCounts {
+    counts: HashMap<IpAddr, AddressCount>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Count {
+struct AddressCount {
     /// All, WebSockets among them.
     connections: u32,
     websockets: u32,
@@ -32,7 +32,7 @@ pub(super) enum Verdict {
     Ignored,
 }
 
-impl Addresses {
+impl AddressCounts {
     /// What becomes of one more connection.
     pub(super) fn judge(&self, address: SocketAddr, websockets_max: Option<u32>) -> Verdict {
         let Some(most) = websockets_max else { return Verdict::Welcome };
@@ -77,7 +77,7 @@ impl Addresses {
 
     /// Connections, and WebSockets among them.
     pub(super) fn total(&self) -> (usize, usize) {
-        let sum = |of: fn(&Count) -> u32| self.counts.values().map(|count| of(count) as usize).sum();
+        let sum = |of: fn(&AddressCount) -> u32| self.counts.values().map(|count| of(count) as usize).sum();
         (sum(|count| count.connections), sum(|count| count.websockets))
     }
 }
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn some_are_welcome_some_are_told_and_the_rest_is_ignored() {
-        let mut addresses = Addresses::default();
+        let mut addresses = AddressCounts::default();
         let (one, other, most) = (at("192.0.2.1"), at("192.0.2.2"), Some(2));
         let all = 2 + PLAIN_MAX + REFUSED_MAX;
         for number in 0..all {
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn without_a_limit_nothing_is_counted() {
-        let mut addresses = Addresses::default();
+        let mut addresses = AddressCounts::default();
         assert_eq!(addresses.arrive(at("192.0.2.1"), None), Verdict::Welcome);
         assert!(addresses.open(at("192.0.2.1"), None));
         addresses.leave(at("192.0.2.1"), true);

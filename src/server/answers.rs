@@ -5,11 +5,11 @@ use log::{debug, info};
 use super::metrics::{self, Gauges};
 use super::phases::note_withheld;
 use super::redact::first_line;
-use super::site::{Answer, Report, Service};
+use super::site::{Answer, ReportKind, Service};
 use super::{Mode, Server, Stream, prices};
-use crate::chat::ClientId;
 use crate::clock::Now;
 use crate::http::{Refusal, Response};
+use crate::id::ClientId;
 
 impl<S: Stream> Server<S> {
     /// Answers a request. One without a WebSocket is the last thing that is heard of who makes it.
@@ -18,7 +18,7 @@ impl<S: Stream> Server<S> {
             Mode::Draining(_) => Service::Draining,
             Mode::Serving => self.service_for(id),
         };
-        let (response, with_body) = match self.site.answer(head, service, self.clients[id.index()].access) {
+        let (response, with_body) = match self.site.answer(head, service, self.clients[id.index()].surface) {
             Ok(Answer::Open(response, purpose, compression, slow)) => {
                 let address = self.clients[id.index()].address;
                 if !self.addresses.open(address, self.limits.address_clients_max) {
@@ -56,7 +56,7 @@ impl<S: Stream> Server<S> {
     pub(super) fn refuse(&mut self, now: Now, id: ClientId, refusal: Refusal, what: &[u8]) {
         self.counters.note_refusal(refusal);
         let client = &mut self.clients[id.index()];
-        if let Some(withheld) = self.journal.admit(now.time) {
+        if let Some(withheld) = self.log_limiter.admit(now.time) {
             self.outgoing.charge(prices::LOG_LINE);
             note_withheld(withheld);
             let (status, advice) = (refusal.status(), refusal.advice());
@@ -71,16 +71,16 @@ impl<S: Stream> Server<S> {
     }
 
     pub(super) fn log_lines_dropped(&self) -> [(&'static str, u64); 3] {
-        metrics::log_lines_dropped(self.journal.withheld_total(), (self.outside.log_losses)())
+        metrics::log_lines_dropped(self.log_limiter.withheld_total(), (self.environment.log_losses)())
     }
 
     /// A report on the server at this moment.
-    fn report(&mut self, now: Now, report: Report) -> Response {
+    fn report(&mut self, now: Now, report: ReportKind) -> Response {
         let items = self.clients.len() + self.chat.kept_room_count();
         self.outgoing.charge(prices::REPORT + items * prices::REPORT_ITEM);
         match report {
-            Report::Stats => self.stats(now),
-            Report::Metrics => {
+            ReportKind::Stats => self.stats(now),
+            ReportKind::Metrics => {
                 let gauges = Gauges {
                     connections: self.clients.len() - self.places.operators(),
                     operators: self.places.operators(),
@@ -93,7 +93,7 @@ impl<S: Stream> Server<S> {
                     unfinished_bytes: self.read_queue.unfinished_bytes(),
                     log_lines_dropped: self.log_lines_dropped(),
                 };
-                metrics::report(&self.counters, &self.ledger, gauges, (self.outside.process)())
+                metrics::report(&self.counters, &self.ledger, gauges, (self.environment.process)())
             }
         }
     }

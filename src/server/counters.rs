@@ -26,7 +26,7 @@ pub(super) struct Counters {
     pub(super) received_bytes: u64,
     pub(super) sent_bytes: u64,
     /// Deliveries that were thrown away.
-    pub(super) dropped: [u64; Drop::ALL.len()],
+    pub(super) dropped: [u64; DropReason::ALL.len()],
     /// A turn; handing out a turn's batches; from a ping to its pong.
     pub(super) turns: Times,
     pub(super) fanouts: Times,
@@ -35,7 +35,7 @@ pub(super) struct Counters {
 
 /// Why a message was thrown away that a client was to get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Drop {
+pub(super) enum DropReason {
     /// The client was closed: more waited for it than `--max-queue`.
     QueueFull,
     /// The client stays, and is told.
@@ -46,16 +46,17 @@ pub(super) enum Drop {
     Stalled,
 }
 
-impl Drop {
-    pub(super) const ALL: [Drop; 4] = [Drop::QueueFull, Drop::Skipped, Drop::BufferFull, Drop::Stalled];
+impl DropReason {
+    pub(super) const ALL: [DropReason; 4] =
+        [DropReason::QueueFull, DropReason::Skipped, DropReason::BufferFull, DropReason::Stalled];
 
     /// The reason's name in reports.
     pub(super) fn name(self) -> &'static str {
         match self {
-            Drop::QueueFull => "queue_full",
-            Drop::Skipped => "skipped",
-            Drop::BufferFull => "buffer_full",
-            Drop::Stalled => "stalled",
+            DropReason::QueueFull => "queue_full",
+            DropReason::Skipped => "skipped",
+            DropReason::BufferFull => "buffer_full",
+            DropReason::Stalled => "stalled",
         }
     }
 }
@@ -107,7 +108,7 @@ impl Counters {
         *self.closed.entry(code_name(cause.code())).or_default() += 1;
     }
 
-    pub(super) fn note_dropped(&mut self, reason: Drop, messages: u64) {
+    pub(super) fn note_dropped(&mut self, reason: DropReason, messages: u64) {
         self.dropped[reason as usize] += messages;
     }
 
@@ -158,7 +159,7 @@ mod tests {
 
     #[test]
     fn each_reason_has_its_place() {
-        for (index, reason) in Drop::ALL.into_iter().enumerate() {
+        for (index, reason) in DropReason::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, index, "{}", reason.name());
         }
     }

@@ -7,8 +7,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::chat::ClientId;
 use crate::clock::Time;
+use crate::id::ClientId;
 
 /// Fewer entries than this are not worth a look.
 const ENTRIES_MIN: usize = 1024;

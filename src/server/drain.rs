@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use log::{info, warn};
 
-use super::counters::Drop;
+use super::counters::DropReason;
 use super::phases::note_withheld;
 use super::{Account, Mode, Server, Stream};
-use crate::chat::ClientId;
 use crate::clock::{Now, Time};
 use crate::http::Refusal;
+use crate::id::ClientId;
 use crate::planted::planted;
 use crate::websocket::{CloseCode, CloseFrame};
 
@@ -186,7 +186,7 @@ impl<S: Stream> Server<S> {
     /// Deliveries that will never be. Who chose to skip is told of it, and goes short of nothing.
     fn failed_deliveries(&self) -> u64 {
         let Account { dropped, lost, .. } = self.ledger.whole();
-        dropped + lost - self.counters.dropped[Drop::Skipped as usize]
+        dropped + lost - self.counters.dropped[DropReason::Skipped as usize]
     }
 
     /// What has not been delivered since the shutdown began, and to how many clients. What waits now never will
@@ -201,7 +201,7 @@ impl<S: Stream> Server<S> {
 
     /// The ledger's last page, and whether anybody went short since the signal came.
     pub fn log_last_words(&mut self) {
-        note_withheld(self.journal.take_withheld());
+        note_withheld(self.log_limiter.take_withheld());
         let Account { accepted, delivered, dropped, lost, queued } = self.account();
         info!(
             "deliveries: {accepted} accepted = {delivered} delivered + {dropped} dropped + {} lost",

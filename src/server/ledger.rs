@@ -5,7 +5,7 @@
 
 use slab::Slab;
 
-use crate::chat::RoomId;
+use crate::id::ChannelId;
 
 /// Deliveries, counted since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Account {
 
 /// A line of the ledger: so many deliveries, and what became of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Entry {
+pub(super) enum Posting {
     Accepted(u64),
     Delivered(u64),
     Dropped(u64),
@@ -78,17 +78,17 @@ impl Ledger {
     }
 
     /// The account of a room that exists.
-    pub(super) fn of_room(&self, room: RoomId) -> AccountId {
+    pub(super) fn of_room(&self, room: ChannelId) -> AccountId {
         self.by_room.get(room.index()).copied().flatten().unwrap_or(AccountId::NONE)
     }
 
     /// The figures of a room that exists.
-    pub(super) fn account(&self, room: RoomId) -> Option<Account> {
+    pub(super) fn account(&self, room: ChannelId) -> Option<Account> {
         Some(self.rooms[self.of_room(room).index()?].account)
     }
 
     /// A client has come into a room.
-    pub(super) fn attach(&mut self, room: RoomId) -> AccountId {
+    pub(super) fn attach(&mut self, room: ChannelId) -> AccountId {
         if self.by_room.len() <= room.index() {
             self.by_room.resize(room.index() + 1, None);
         }
@@ -109,7 +109,7 @@ impl Ledger {
     }
 
     /// A room is gone; its number may come again for another.
-    pub(super) fn forget_room(&mut self, room: RoomId) {
+    pub(super) fn forget_room(&mut self, room: ChannelId) {
         let id = self.by_room.get_mut(room.index()).and_then(Option::take);
         if let Some(index) = id.and_then(AccountId::index) {
             self.rooms[index].is_room_gone = true;
@@ -118,16 +118,16 @@ impl Ledger {
     }
 
     /// Notes what happened.
-    pub(super) fn record(&mut self, id: AccountId, entry: Entry) {
+    pub(super) fn record(&mut self, id: AccountId, entry: Posting) {
         let room = id.index().map(|index| &mut self.rooms[index].account);
         for account in std::iter::once(&mut self.whole).chain(room) {
             match entry {
-                Entry::Accepted(count) => account.accepted += count,
-                Entry::Delivered(count) => account.delivered += count,
-                Entry::Dropped(count) => account.dropped += count,
-                Entry::Lost(count) => account.lost += count,
-                Entry::Queued(count) => account.queued += count,
-                Entry::Unqueued(count) => account.queued -= count,
+                Posting::Accepted(count) => account.accepted += count,
+                Posting::Delivered(count) => account.delivered += count,
+                Posting::Dropped(count) => account.dropped += count,
+                Posting::Lost(count) => account.lost += count,
+                Posting::Queued(count) => account.queued += count,
+                Posting::Unqueued(count) => account.queued -= count,
             }
         }
     }
@@ -155,24 +155,24 @@ mod tests {
     #[test]
     fn a_room_and_the_whole_balance_and_a_slot_that_comes_again_starts_anew() {
         let mut ledger = Ledger::default();
-        let room = RoomId::new(3);
+        let room = ChannelId::new(3);
         let account = ledger.attach(room);
         assert_eq!(ledger.attach(room), account, "one account a room");
-        ledger.record(account, Entry::Accepted(10));
+        ledger.record(account, Posting::Accepted(10));
         assert!(!ledger.whole().is_balanced());
-        ledger.record(account, Entry::Delivered(6));
-        ledger.record(account, Entry::Queued(3));
-        ledger.record(account, Entry::Lost(1));
-        ledger.record(AccountId::NONE, Entry::Accepted(1));
-        ledger.record(AccountId::NONE, Entry::Delivered(1));
+        ledger.record(account, Posting::Delivered(6));
+        ledger.record(account, Posting::Queued(3));
+        ledger.record(account, Posting::Lost(1));
+        ledger.record(AccountId::NONE, Posting::Accepted(1));
+        ledger.record(AccountId::NONE, Posting::Delivered(1));
         ledger.assert_balanced();
         assert_eq!(ledger.account(room).map(|account| (account.accepted, account.queued)), Some((10, 3)));
         ledger.forget_room(room);
         assert_eq!((ledger.account(room), ledger.rooms.len()), (None, 1), "its clients are still there");
         let other = ledger.attach(room);
         assert_ne!(other, account);
-        ledger.record(account, Entry::Unqueued(3));
-        ledger.record(account, Entry::Dropped(3));
+        ledger.record(account, Posting::Unqueued(3));
+        ledger.record(account, Posting::Dropped(3));
         ledger.detach(account);
         ledger.detach(account);
         assert_eq!(ledger.rooms.len(), 1);

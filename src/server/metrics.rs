@@ -8,7 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::counters::{Counters, Drop};
+use super::counters::{Counters, DropReason};
 use super::ledger::Ledger;
 use super::times::{Buckets, Times};
 use super::{LogLosses, Process, VERSION};
@@ -33,18 +33,18 @@ pub(super) fn log_lines_dropped(withheld: u64, losses: LogLosses) -> [(&'static 
 }
 
 #[derive(Debug)]
-struct Report(Vec<Metric>);
+struct Exposition(Vec<Metric>);
 
 #[derive(Debug)]
 struct Metric {
     /// Counters get `_total` behind it.
     name: &'static str,
     help: &'static str,
-    value: Value,
+    value: MetricValue,
 }
 
 #[derive(Debug)]
-enum Value {
+enum MetricValue {
     Counter(f64),
     Counters(&'static str, Vec<(String, u64)>),
     Gauge(f64),
@@ -57,7 +57,7 @@ pub(super) fn report(counters: &Counters, ledger: &Ledger, gauges: Gauges, proce
     let mut metrics = of_clients(counters, ledger, gauges);
     metrics.extend(of_process(process));
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Report(metrics)));
+    registry.register_collector(Box::new(Exposition(metrics)));
     let mut text = String::new();
     text::encode(&mut text, &registry).expect("a string takes everything");
     Response::new(200)
@@ -72,17 +72,17 @@ fn of_clients(counters: &Counters, ledger: &Ledger, gauges: Gauges) -> Vec<Metri
     let closed = counters.closed.iter().map(named).collect();
     let errors = counters.accept_errors.iter().map(|(number, count)| (number.to_string(), *count)).collect();
     let dropped =
-        Drop::ALL.map(|reason| (reason.name().to_owned(), counters.dropped[reason as usize])).to_vec();
+        DropReason::ALL.map(|reason| (reason.name().to_owned(), counters.dropped[reason as usize])).to_vec();
     let log_lines = gauges.log_lines_dropped.map(|(reason, count)| (reason.to_owned(), count)).to_vec();
     let owed = ledger.whole();
     let metric = |name, help, value| Metric { name, help, value };
-    let counter = |name, help, value: u64| metric(name, help, Value::Counter(value as f64));
-    let gauge = |name, help, value: f64| metric(name, help, Value::Gauge(value));
-    let times = |name, help, times: &Times| metric(name, help, Value::Histogram(times.buckets()));
-    let family = |name, help, label, values| metric(name, help, Value::Counters(label, values));
+    let counter = |name, help, value: u64| metric(name, help, MetricValue::Counter(value as f64));
+    let gauge = |name, help, value: f64| metric(name, help, MetricValue::Gauge(value));
+    let times = |name, help, times: &Times| metric(name, help, MetricValue::Histogram(times.buckets()));
+    let family = |name, help, label, values| metric(name, help, MetricValue::Counters(label, values));
     #[rustfmt::skip]
     let metrics = vec![
-        metric("wsloop_build", "The version", Value::Info([("version", VERSION)])),
+        metric("wsloop_build", "The version", MetricValue::Info([("version", VERSION)])),
         gauge("wsloop_connections", "Connections now, in whatever state", gauges.connections as f64),
         gauge("wsloop_operator_connections", "Connections at the address of --admin", gauges.operators as f64),
         counter("wsloop_connections_accepted", "Connections taken from the kernel", counters.accepted),
@@ -110,10 +110,11 @@ fn of_clients(counters: &Counters, ledger: &Ledger, gauges: Gauges) -> Vec<Metri
 
 fn of_process(process: Process) -> Vec<Metric> {
     let counter = |name, help, value: Option<f64>| {
-        value.map(|value| Metric { name, help, value: Value::Counter(value) })
+        value.map(|value| Metric { name, help, value: MetricValue::Counter(value) })
     };
-    let gauge =
-        |name, help, value: Option<f64>| value.map(|value| Metric { name, help, value: Value::Gauge(value) });
+    let gauge = |name, help, value: Option<f64>| {
+        value.map(|value| Metric { name, help, value: MetricValue::Gauge(value) })
+    };
     let whole = |value: Option<u64>| value.map(|value| value as f64);
     [
         counter("process_cpu_seconds", "Processor time, user's and system's", process.cpu_seconds),
@@ -128,30 +129,30 @@ fn of_process(process: Process) -> Vec<Metric> {
     .collect()
 }
 
-impl Collector for Report {
+impl Collector for Exposition {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         for Metric { name, help, value } in &self.0 {
             let kind = match value {
-                Value::Counter(_) | Value::Counters(..) => MetricType::Counter,
-                Value::Gauge(_) => MetricType::Gauge,
-                Value::Histogram(_) => MetricType::Histogram,
-                Value::Info(_) => MetricType::Info,
+                MetricValue::Counter(_) | MetricValue::Counters(..) => MetricType::Counter,
+                MetricValue::Gauge(_) => MetricType::Gauge,
+                MetricValue::Histogram(_) => MetricType::Histogram,
+                MetricValue::Info(_) => MetricType::Info,
             };
             let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
             match value {
-                Value::Counter(count) => metric.encode_counter::<NoLabelSet, _, f64>(count, None)?,
-                Value::Counters(label, counts) => {
+                MetricValue::Counter(count) => metric.encode_counter::<NoLabelSet, _, f64>(count, None)?,
+                MetricValue::Counters(label, counts) => {
                     for (name, count) in counts {
                         metric
                             .encode_family(&[(*label, name.as_str())])?
                             .encode_counter::<NoLabelSet, _, f64>(count, None)?;
                     }
                 }
-                Value::Gauge(value) => metric.encode_gauge(value)?,
-                Value::Histogram(Buckets { count, sum, buckets }) => {
+                MetricValue::Gauge(value) => metric.encode_gauge(value)?,
+                MetricValue::Histogram(Buckets { count, sum, buckets }) => {
                     metric.encode_histogram::<NoLabelSet>(*sum, *count, buckets, None)?;
                 }
-                Value::Info(labels) => metric.encode_info(labels)?,
+                MetricValue::Info(labels) => metric.encode_info(labels)?,
             }
         }
         Ok(())

@@ -18,11 +18,11 @@ mod answers;
 mod counters;
 mod deadlines;
 mod drain;
-mod journal;
+mod environment;
 mod ledger;
+mod log_limiter;
 mod metrics;
 mod outgoing;
-mod outside;
 mod phases;
 mod places;
 mod prices;
@@ -43,28 +43,29 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use slab::Slab;
 
-use crate::chat::{self, Chat, ClientId};
+use crate::chat::{self, Chat};
 use crate::clock::{Now, Time};
-use crate::connection::{self, Connection, Handed};
+use crate::connection::{self, Connection, SendOutcome};
 use crate::http::Refusal;
+use crate::id::ClientId;
 use crate::planted::planted;
 use crate::websocket::{Deflater, Inflater, Meter};
 pub use acceptor::{Acceptor, Listener};
-use addresses::{Addresses, Verdict};
+use addresses::{AddressCounts, Verdict};
 use counters::Counters;
 use deadlines::Deadlines;
 use drain::Drain;
-use journal::Journal;
+pub use environment::{Environment, LogLosses, Process};
 pub use ledger::Account;
 use ledger::{AccountId, Ledger};
+use log_limiter::LogLimiter;
 use outgoing::Outgoing;
-pub use outside::{LogLosses, Outside, Process};
 use places::{Places, Pool};
 pub use rate::Rate;
-use rate::Usages;
+use rate::RateLimiter;
 use read_queue::ReadQueue;
-pub use site::{Access, Site};
-pub use slow::Slow;
+pub use site::{Site, Surface};
+pub use slow::SlowPolicy;
 
 /// What this server calls itself in reports.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -77,9 +78,9 @@ const READ_FACTOR: u32 = 8;
 
 /// What the server may cost.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct ServerLimits {
     /// What one connection may cost.
-    pub connection: connection::Limits,
+    pub connection: connection::ConnectionLimits,
     /// Clients connected at the same time.
     pub clients_max: usize,
     /// WebSockets of one address at the same time.
@@ -91,7 +92,7 @@ pub struct Limits {
     /// Messages that a room remembers.
     pub history_messages_max: usize,
     /// What becomes of clients that read too slowly, unless they say it themselves.
-    pub slow: Slow,
+    pub slow: SlowPolicy,
     /// Memory that what waits for clients may take in all.
     pub buffered_bytes_max: usize,
     /// How long queued messages may take to leave when the server stops.
@@ -123,22 +124,22 @@ pub struct Readiness {
 #[derive(Debug)]
 pub struct Server<S> {
     clients: Slab<Client<S>>,
-    addresses: Addresses,
+    addresses: AddressCounts,
     places: Places,
     chat: Chat,
     outgoing: Outgoing,
     deadlines: Deadlines,
-    usages: Usages,
+    rate_limiter: RateLimiter,
     ledger: Ledger,
     counters: Counters,
-    journal: Journal,
+    log_limiter: LogLimiter,
     /// Memory that queues hold.
     buffered: Meter,
     /// Clients that are, or were, WebSockets.
     websockets: usize,
     site: Site,
-    limits: Limits,
-    outside: Outside,
+    limits: ServerLimits,
+    environment: Environment,
     /// Clients with something to read. Those who ask for little come before the busy ones: newcomers and pings
     /// do not wait for a flood.
     read_queue: ReadQueue,
@@ -149,7 +150,7 @@ pub struct Server<S> {
     /// Clients whose slot can be freed.
     finished: Vec<ClientId>,
     /// What became of messages that did not leave at once. Empty but in deliver.
-    troubled: Vec<(ClientId, u32, io::Result<Handed>)>,
+    outcomes: Vec<(ClientId, u32, io::Result<SendOutcome>)>,
     scratch: Box<[u8]>,
     /// Shared by all: no context outlives a message.
     inflater: Inflater,
@@ -169,15 +170,15 @@ struct Client<S> {
     armed: Time,
     read_bytes: u32,
     account: AccountId,
-    slow: Slow,
-    access: Access,
+    slow: SlowPolicy,
+    surface: Surface,
     pool: Pool,
     is_websocket: bool,
     is_read_closed: bool,
     /// In `read_queue`, in `flushable`, and among those who get a part of a batch.
     is_runnable: bool,
     is_flushable: bool,
-    is_special: bool,
+    gets_part: bool,
     reprieve: Reprieve,
     /// Until when it counts as busy: the work that it has caused, many times as long. The lower half of the
     /// milliseconds does; who is taken for busy wrongly, once in weeks, is read a little later.
@@ -207,9 +208,9 @@ enum Mode {
 
 impl<S: Stream> Server<S> {
     /// A server without clients.
-    pub fn new(limits: Limits, site: Site, zone: TimeZone, outside: Outside) -> Server<S> {
+    pub fn new(limits: ServerLimits, site: Site, zone: TimeZone, environment: Environment) -> Server<S> {
         let buffered = Meter::new();
-        let room = chat::Limits {
+        let room = chat::ChannelLimits {
             history_messages_max: limits.history_messages_max,
             outbox_bytes_max: limits.connection.outbox_bytes_max,
             message_bytes_max: limits.connection.websocket.message_bytes_max,
@@ -217,25 +218,25 @@ impl<S: Stream> Server<S> {
         };
         Server {
             clients: Slab::new(),
-            addresses: Addresses::default(),
+            addresses: AddressCounts::default(),
             places: Places::default(),
-            chat: Chat::new(zone, room, outside.seed),
+            chat: Chat::new(zone, room, environment.seed),
             outgoing: Outgoing::new(buffered.clone(), limits.compress_bytes_min),
             deadlines: Deadlines::default(),
-            usages: Usages::new(limits.rate),
+            rate_limiter: RateLimiter::new(limits.rate),
             ledger: Ledger::default(),
             counters: Counters::default(),
-            journal: Journal::default(),
+            log_limiter: LogLimiter::default(),
             buffered,
             websockets: 0,
             site,
             limits,
-            outside,
+            environment,
             read_queue: ReadQueue::default(),
             flushable: VecDeque::new(),
             leaving: Vec::new(),
             finished: Vec::new(),
-            troubled: Vec::new(),
+            outcomes: Vec::new(),
             scratch: vec![0; LAST_READ_BYTES as usize].into_boxed_slice(),
             inflater: Inflater::default(),
             deflater: Deflater::new(limits.compress_bytes_min),
@@ -251,8 +252,8 @@ impl<S: Stream> Server<S> {
 
     /// Takes a stream that was registered under [`Server::next_token`]. `false`: it is not even told why it has
     /// no place.
-    pub fn accept(&mut self, now: Now, stream: S, address: SocketAddr, access: Access) -> bool {
-        let pool = self.pool_of_newcomer(access);
+    pub fn accept(&mut self, now: Now, stream: S, address: SocketAddr, surface: Surface) -> bool {
+        let pool = self.pool_of_newcomer(surface);
         self.counters.accepted += 1;
         if self.is_pool_full(pool) {
             return self.turn_down();
@@ -273,18 +274,18 @@ impl<S: Stream> Server<S> {
             read_bytes: FIRST_READ_BYTES,
             account: AccountId::NONE,
             slow: self.limits.slow,
-            access,
+            surface,
             pool,
             is_websocket: false,
             is_read_closed: false,
             is_runnable: false,
             is_flushable: false,
-            is_special: false,
+            gets_part: false,
             reprieve: Reprieve::None,
             busy_until: 0,
             unfinished_bytes: 0,
         }));
-        self.usages.reset(id);
+        self.rate_limiter.reset(id);
         self.places.enter(pool, id);
         if verdict == Verdict::Refused {
             self.refuse(now, id, Refusal::TooManyConnections, b"");
@@ -322,18 +323,18 @@ impl<S: Stream> Server<S> {
 
     /// Does all that can be done at `now`, in five phases.
     pub fn turn(&mut self, now: Now) {
-        let started = (self.outside.stopwatch)();
+        let started = (self.environment.stopwatch)();
         self.time = now.time;
         self.places.begin_turn();
         self.read(now);
-        self.route(now);
+        self.tick(now);
         self.deliver(now);
         self.flush(now);
         self.limit_buffers(now);
         self.limit_unfinished(now);
         self.reap(now);
         self.assert_settled();
-        self.counters.turns.record(now.time, (self.outside.stopwatch)().saturating_sub(started));
+        self.counters.turns.record(now.time, (self.environment.stopwatch)().saturating_sub(started));
     }
 
     /// When the next turn is due even if no client does anything.
@@ -355,7 +356,7 @@ impl<S: Stream> Server<S> {
 
     /// Whether a client is not read now, since it is over its rate.
     pub fn is_held_back(&self, now: Now, token: usize) -> bool {
-        self.usages.paused_until(now.time, ClientId::new(token)).is_some()
+        self.rate_limiter.paused_until(now.time, ClientId::new(token)).is_some()
     }
 
     /// Clients that are connected, in whatever state.
@@ -407,7 +408,7 @@ impl<S: Stream> Server<S> {
     fn arm(&mut self, now: Now, id: ClientId) {
         let client = &mut self.clients[id.index()];
         // What is due while it is held back waits: it may have answered a ping, and was not heard.
-        let resume = self.usages.paused_until(now.time, id);
+        let resume = self.rate_limiter.paused_until(now.time, id);
         let deadline = resume.unwrap_or_else(|| client.connection.deadline());
         self.deadlines.arm(id, deadline, &mut client.armed);
     }

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::prices::{self, Work};
-use crate::chat::{ClientId, Effect, Form, RoomId};
+use crate::chat::{Effect, Form};
+use crate::id::{ChannelId, ClientId};
 use crate::planted::planted;
 use crate::websocket::{Batch, BatchBuilder, CloseFrame, Meter};
 
@@ -22,7 +23,7 @@ pub(super) struct Outgoing {
     /// By room and form.
     rooms: Vec<[RoomTurn; 2]>,
     /// Rooms in which something was said, by form.
-    touched: Vec<(RoomId, Form)>,
+    touched: Vec<(ChannelId, Form)>,
     private: BatchBuilder,
     private_parts: Vec<PrivatePart>,
     close: Option<(ClientId, CloseFrame)>,
@@ -60,7 +61,7 @@ pub(super) enum Change {
     Joined(usize),
     /// Left here: nothing from then on.
     Left(usize),
-    /// Does not get his own message.
+    /// Does not get its own message.
     Except(Range<usize>),
 }
 
@@ -159,7 +160,7 @@ impl Outgoing {
     }
 
     /// Notes for how many windows a room's batch was deflated: so many its next one will be.
-    pub(super) fn note_windows(&mut self, room: RoomId, form: Form, count: usize) {
+    pub(super) fn note_windows(&mut self, room: ChannelId, form: Form, count: usize) {
         if count == 0 && self.windows.len() <= room.index() {
             return;
         }
@@ -170,7 +171,7 @@ impl Outgoing {
             u8::try_from(count).map_or(WINDOWS, |count| count.min(WINDOWS));
     }
 
-    fn windows_of(&self, room: RoomId) -> [u8; 2] {
+    fn windows_of(&self, room: ChannelId) -> [u8; 2] {
         self.windows.get(room.index()).copied().unwrap_or_default()
     }
 
@@ -192,7 +193,7 @@ impl Outgoing {
     }
 
     /// Takes a room in which something was said.
-    pub(super) fn pop_room(&mut self) -> Option<(RoomId, Form, RoomTurn)> {
+    pub(super) fn pop_room(&mut self) -> Option<(ChannelId, Form, RoomTurn)> {
         let (room, form) = self.touched.pop()?;
         Some((room, form, std::mem::take(&mut self.rooms[room.index()][form as usize])))
     }
@@ -208,7 +209,7 @@ impl Outgoing {
 
     /// Notes that the audience changes here. Before the room's first message there is nothing to
     /// note: a newcomer gets the whole batch, and a leaver none of it.
-    fn change(&mut self, room: RoomId, form: Form, client: ClientId, change: fn(usize) -> Change) {
+    fn change(&mut self, room: ChannelId, form: Form, client: ClientId, change: fn(usize) -> Change) {
         let turns = self.rooms.get_mut(room.index());
         if let Some(turn) = turns.map(|turns| &mut turns[form as usize]).filter(|turn| turn.is_touched) {
             let place = turn.builder.len();
@@ -216,7 +217,7 @@ impl Outgoing {
         }
     }
 
-    fn touch(&mut self, room: RoomId, form: Form, audience: usize) -> &mut RoomTurn {
+    fn touch(&mut self, room: ChannelId, form: Form, audience: usize) -> &mut RoomTurn {
         if self.rooms.len() <= room.index() {
             self.rooms.resize_with(room.index() + 1, Default::default);
         }
@@ -301,7 +302,7 @@ mod tests {
     #[test]
     fn a_room_gets_one_batch_a_turn_and_private_parts_are_joined() {
         let mut outgoing = Outgoing::default();
-        let (room, alice, bob) = (RoomId::new(2), ClientId::new(1), ClientId::new(0));
+        let (room, alice, bob) = (ChannelId::new(2), ClientId::new(1), ClientId::new(0));
         let parts: &[&[u8]] = &[b"x"];
         let (kind, form) = (Kind::Text, Form::Plain);
         outgoing.apply(Effect::Join { room, form, client: bob });
@@ -331,7 +332,7 @@ mod tests {
 
     #[test]
     fn a_turn_is_full_by_memory_or_by_what_it_makes() {
-        let (one, other) = (RoomId::new(0), RoomId::new(1));
+        let (one, other) = (ChannelId::new(0), ChannelId::new(1));
         let message = [b'x'; 1000];
         let parts: &[&[u8]] = &[&message];
         let form = Form::Plain;

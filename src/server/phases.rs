@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use log::{debug, info};
 
-use super::counters::{Counted, Drop};
-use super::journal::Journal;
-use super::ledger::Entry;
+use super::counters::{Counted, DropReason};
+use super::ledger::Posting;
+use super::log_limiter::LogLimiter;
 use super::outgoing::{Change, parts_of};
 use super::prices;
 use super::read_queue::Load;
 use super::redact::printable;
 use super::{Client, Reprieve, Server, Stream};
-use crate::chat::{ClientId, Form, RoomId};
+use crate::chat::Form;
 use crate::clock::{Now, Time};
-use crate::connection::{Cause, Event, Handed};
+use crate::connection::{Cause, Event, SendOutcome};
+use crate::id::{ChannelId, ClientId};
 use crate::planted::planted;
 use crate::websocket::{Batch, Encodings};
 
@@ -25,7 +26,7 @@ impl<S: Stream> Server<S> {
     pub(super) fn handle_event(&mut self, now: Now, id: ClientId, event: Option<Event<'static>>) {
         match event {
             Some(Event::Closed(cause)) => {
-                self.note_end(now, id, &cause, Drop::Stalled);
+                self.note_end(now, id, &cause, DropReason::Stalled);
                 self.chat.leave(now, &[id], &mut |effect| self.outgoing.apply(effect));
             }
             Some(Event::Refused(refusal, head)) => self.refuse(now, id, refusal, &head),
@@ -37,7 +38,7 @@ impl<S: Stream> Server<S> {
     }
 
     /// Routes what the clock brings: deadlines of clients, counts of rooms.
-    pub(super) fn route(&mut self, now: Now) {
+    pub(super) fn tick(&mut self, now: Now) {
         self.drain(now);
         let clients = &self.clients;
         let counts = |id: ClientId, time| clients.get(id.index()).is_some_and(|client| client.armed == time);
@@ -50,11 +51,11 @@ impl<S: Stream> Server<S> {
                 continue;
             };
             client.armed = Time::NEVER;
-            if self.usages.paused_until(now.time, id).is_some() {
+            if self.rate_limiter.paused_until(now.time, id).is_some() {
                 self.arm(now, id);
                 continue;
             }
-            if self.usages.release(now.time, id) {
+            if self.rate_limiter.release(now.time, id) {
                 self.mark_runnable(id);
             }
             let client = &mut self.clients[id.index()];
@@ -85,33 +86,33 @@ impl<S: Stream> Server<S> {
         if self.outgoing.is_empty() {
             return;
         }
-        let started = (self.outside.stopwatch)();
+        let started = (self.environment.stopwatch)();
         if let Some((batch, parts)) = self.outgoing.seal_private() {
             for (id, part) in &parts {
                 let owed = u64::from(batch.count_messages(part.clone()));
-                self.ledger.record(self.clients[id.index()].account, Entry::Accepted(owed));
+                self.ledger.record(self.clients[id.index()].account, Posting::Accepted(owed));
                 let mut encodings = Encodings::new(&batch, part.clone());
                 self.hand_out(now, *id, &mut encodings, std::slice::from_ref(part));
                 // A welcome or an acknowledgement has no number: no gap would tell of it.
                 if self.chat.hears_json(*id) {
-                    self.clients[id.index()].connection.outbox().owe_newest();
+                    self.clients[id.index()].connection.outbox().mark_newest_undroppable();
                 }
             }
             self.outgoing.recycle_private(batch, parts);
         }
         while let Some((room, form, turn)) = self.outgoing.pop_room() {
-            self.ledger.record(self.ledger.of_room(room), Entry::Accepted(turn.owed()));
+            self.ledger.record(self.ledger.of_room(room), Posting::Accepted(turn.owed()));
             let (batch, changes) = turn.seal();
             self.deliver_room(now, room, form, &batch, &changes);
             self.outgoing.recycle_room(batch);
         }
-        self.counters.fanouts.record(now.time, (self.outside.stopwatch)().saturating_sub(started));
+        self.counters.fanouts.record(now.time, (self.environment.stopwatch)().saturating_sub(started));
     }
 
     fn deliver_room(
         &mut self,
         now: Now,
-        room: RoomId,
+        room: ChannelId,
         form: Form,
         batch: &Batch,
         changes: &[(ClientId, Change)],
@@ -120,12 +121,12 @@ impl<S: Stream> Server<S> {
         let messages = batch.count_messages(whole.clone());
         let mut encodings = Encodings::new(batch, whole.clone());
         for (id, _) in changes {
-            self.clients[id.index()].is_special = true;
+            self.clients[id.index()].gets_part = true;
         }
         let mut served: u64 = 0;
         for &id in self.chat.members(room, form) {
             let client = &mut self.clients[id.index()];
-            if client.is_special {
+            if client.gets_part {
                 continue;
             }
             // The hot loop: one write a member, and for most of them nothing else.
@@ -133,15 +134,15 @@ impl<S: Stream> Server<S> {
             let outbox = client.connection.outbox();
             let stream = &mut Counted { stream: &mut client.stream, bytes: &mut self.counters.sent_bytes };
             match outbox.send(now.time, encoding.batch(), encoding.range(&whole), stream) {
-                Ok(Handed::Delivered) => served += 1,
-                result => self.troubled.push((id, messages, result)),
+                Ok(SendOutcome::Delivered) => served += 1,
+                result => self.outcomes.push((id, messages, result)),
             }
         }
-        self.ledger.record(self.ledger.of_room(room), Entry::Delivered(served * u64::from(messages)));
+        self.ledger.record(self.ledger.of_room(room), Posting::Delivered(served * u64::from(messages)));
         self.settle(now);
         for of_one in changes.chunk_by(|(one, _), (other, _)| one == other) {
             let id = of_one[0].0;
-            self.clients[id.index()].is_special = false;
+            self.clients[id.index()].gets_part = false;
             let parts: Vec<_> = parts_of(of_one, whole.end).collect();
             self.hand_out(now, id, &mut encodings, &parts);
         }
@@ -157,41 +158,41 @@ impl<S: Stream> Server<S> {
         for part in parts.iter().map(|part| encoding.range(part)) {
             let messages = batch.count_messages(part.clone());
             let result = match parts {
-                _ if is_finished => Ok(Handed::Lost),
+                _ if is_finished => Ok(SendOutcome::Lost),
                 [_] => {
                     let bytes = &mut self.counters.sent_bytes;
                     outbox.send(now.time, batch, part, &mut Counted { stream: &mut client.stream, bytes })
                 }
                 _ => Ok(outbox.queue(now.time, batch, part)),
             };
-            self.troubled.push((id, messages, result));
+            self.outcomes.push((id, messages, result));
         }
         self.settle(now);
     }
 
     /// Notes what became of messages. Whoever has something left is flushed later, or has failed.
     fn settle(&mut self, now: Now) {
-        while let Some((id, messages, result)) = self.troubled.pop() {
-            if !matches!(result, Ok(Handed::Delivered | Handed::Queued(_))) && messages > 0 {
+        while let Some((id, messages, result)) = self.outcomes.pop() {
+            if !matches!(result, Ok(SendOutcome::Delivered | SendOutcome::Queued(_))) && messages > 0 {
                 self.note_short(id);
             }
             let account = self.clients[id.index()].account;
             let mut record =
-                |entry: fn(u64) -> Entry, count: u32| self.ledger.record(account, entry(count.into()));
+                |entry: fn(u64) -> Posting, count: u32| self.ledger.record(account, entry(count.into()));
             match result {
-                Ok(Handed::Delivered) => record(Entry::Delivered, messages),
-                Ok(Handed::Dropped) => {
-                    record(Entry::Dropped, messages);
-                    self.counters.note_dropped(Drop::QueueFull, messages.into());
+                Ok(SendOutcome::Delivered) => record(Posting::Delivered, messages),
+                Ok(SendOutcome::Dropped) => {
+                    record(Posting::Dropped, messages);
+                    self.counters.note_dropped(DropReason::QueueFull, messages.into());
                 }
-                Ok(Handed::Lost) => record(Entry::Lost, messages),
-                Ok(Handed::Queued(queued)) => {
-                    record(Entry::Delivered, messages - queued);
-                    record(Entry::Queued, queued);
+                Ok(SendOutcome::Lost) => record(Posting::Lost, messages),
+                Ok(SendOutcome::Queued(queued)) => {
+                    record(Posting::Delivered, messages - queued);
+                    record(Posting::Queued, queued);
                     self.mark_flushable(id);
                 }
                 Err(error) => {
-                    record(Entry::Lost, messages);
+                    record(Posting::Lost, messages);
                     self.fail(now, id, &error);
                 }
             }
@@ -202,7 +203,7 @@ impl<S: Stream> Server<S> {
     pub(super) fn fail(&mut self, now: Now, id: ClientId, error: &io::Error) {
         let client = &mut self.clients[id.index()];
         if let Some(Event::Closed(cause)) = client.connection.handle_failure(error) {
-            client.log_end(now, &mut self.journal, &cause);
+            client.log_end(now, &mut self.log_limiter, &cause);
             self.counters.note_end(&cause);
             if !planted!("leave_not_told") {
                 self.leaving.push(id);
@@ -237,8 +238,8 @@ impl<S: Stream> Server<S> {
             let sent = self.counters.sent_bytes - sent_before;
             work += prices::WRITE + usize::try_from(sent).unwrap_or(usize::MAX);
             let left = u64::from(before - client.connection.queued_messages());
-            self.ledger.record(client.account, Entry::Unqueued(left));
-            self.ledger.record(client.account, Entry::Delivered(left));
+            self.ledger.record(client.account, Posting::Unqueued(left));
+            self.ledger.record(client.account, Posting::Delivered(left));
             if let Err(error) = is_over {
                 self.fail(now, id, &error);
                 continue;
@@ -262,9 +263,9 @@ impl<S: Stream> Server<S> {
             if let Some(client) = self.clients.try_remove(id.index()) {
                 assert!(client.connection.is_finished(), "a slot is freed after its connection");
                 let lost = u64::from(client.connection.queued_messages());
-                self.ledger.record(client.account, Entry::Unqueued(lost));
+                self.ledger.record(client.account, Posting::Unqueued(lost));
                 if !planted!("loss_not_counted") {
-                    self.ledger.record(client.account, Entry::Lost(lost));
+                    self.ledger.record(client.account, Posting::Lost(lost));
                 }
                 if lost > 0 {
                     self.note_short(id);
@@ -286,8 +287,8 @@ impl<S: Stream> Server<S> {
     }
 
     /// Notes why a conversation ended, and writes off what the client will not get, with the reason for it.
-    pub(super) fn note_end(&mut self, now: Now, id: ClientId, cause: &Cause, reason: Drop) {
-        self.clients[id.index()].log_end(now, &mut self.journal, cause);
+    pub(super) fn note_end(&mut self, now: Now, id: ClientId, cause: &Cause, reason: DropReason) {
+        self.clients[id.index()].log_end(now, &mut self.log_limiter, cause);
         self.counters.note_end(cause);
         if let Cause::TooSlow(backlog) = cause {
             self.note_dropped(id, reason, backlog.messages);
@@ -297,20 +298,20 @@ impl<S: Stream> Server<S> {
     /// Writes off messages that waited for a client which is gone.
     pub(super) fn note_lost(&mut self, id: ClientId, messages: u64) {
         let account = self.clients[id.index()].account;
-        self.ledger.record(account, Entry::Unqueued(messages));
-        self.ledger.record(account, Entry::Lost(messages));
+        self.ledger.record(account, Posting::Unqueued(messages));
+        self.ledger.record(account, Posting::Lost(messages));
         if messages > 0 {
             self.note_short(id);
         }
     }
 
     /// Writes off messages that waited for a client which was to stay.
-    pub(super) fn note_dropped(&mut self, id: ClientId, reason: Drop, messages: u64) {
+    pub(super) fn note_dropped(&mut self, id: ClientId, reason: DropReason, messages: u64) {
         let account = self.clients[id.index()].account;
-        self.ledger.record(account, Entry::Unqueued(messages));
-        self.ledger.record(account, Entry::Dropped(messages));
+        self.ledger.record(account, Posting::Unqueued(messages));
+        self.ledger.record(account, Posting::Dropped(messages));
         self.counters.note_dropped(reason, messages);
-        if reason != Drop::Skipped && messages > 0 {
+        if reason != DropReason::Skipped && messages > 0 {
             self.note_short(id);
         }
     }
@@ -336,14 +337,14 @@ impl<S> Client<S> {
         }
     }
 
-    pub(super) fn log_end(&self, now: Now, journal: &mut Journal, cause: &Cause) {
+    pub(super) fn log_end(&self, now: Now, log_limiter: &mut LogLimiter, cause: &Cause) {
         match cause {
             // What a peer may do at any time is nobody's business but who debugs.
             Cause::Peer(_) | Cause::Vanished => {
                 debug!("{}: {}", self.address, printable(cause.to_string().as_bytes()));
             }
             _ => {
-                if let Some(withheld) = journal.admit(now.time) {
+                if let Some(withheld) = log_limiter.admit(now.time) {
                     note_withheld(withheld);
                     info!("{}: {}", self.address, printable(cause.to_string().as_bytes()));
                 }

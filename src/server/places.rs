@@ -9,10 +9,10 @@ use std::net::SocketAddr;
 use log::debug;
 
 use super::addresses::{self, Verdict};
-use super::site::{Access, Service};
+use super::site::{Service, Surface};
 use super::{Client, Server, Stream};
-use crate::chat::ClientId;
 use crate::http::Refusal;
+use crate::id::ClientId;
 
 /// Newcomers to a full server that may say what they want: reports are given, all else is refused.
 const GUESTS_MAX: usize = 32;
@@ -92,14 +92,14 @@ impl Places {
 impl<S: Stream> Server<S> {
     /// Whether a newcomer would be heard. If not, so many have come in this turn that those would have to give way
     /// who should not; the next turn is soon.
-    pub fn can_accept(&mut self, access: Access) -> bool {
-        let pool = self.pool_of_newcomer(access);
+    pub fn can_accept(&mut self, surface: Surface) -> bool {
+        let pool = self.pool_of_newcomer(surface);
         self.places.crowd(pool).is_none_or(|(crowd, most)| crowd.fresh < most / 2)
     }
 
     /// Makes room for a newcomer, if another has to give way for that. Comes before [`Server::next_token`].
-    pub fn make_room(&mut self, address: SocketAddr, access: Access) {
-        let pool = self.pool_of_newcomer(access);
+    pub fn make_room(&mut self, address: SocketAddr, surface: Surface) {
+        let pool = self.pool_of_newcomer(surface);
         let Some((crowd, most)) = self.places.crowd(pool) else { return };
         let is_ignored = pool != Pool::Operators
             && self.addresses.judge(address, self.limits.address_clients_max) == Verdict::Ignored;
@@ -116,9 +116,9 @@ impl<S: Stream> Server<S> {
     }
 
     /// Where a newcomer is counted.
-    pub(super) fn pool_of_newcomer(&self, access: Access) -> Pool {
-        match access {
-            Access::Operators => Pool::Operators,
+    pub(super) fn pool_of_newcomer(&self, surface: Surface) -> Pool {
+        match surface {
+            Surface::Operators => Pool::Operators,
             _ if self.has_place() => Pool::Clients,
             _ => Pool::Guests,
         }
@@ -164,7 +164,7 @@ impl<S: Stream> Server<S> {
     }
 
     /// First who has been told all and is only to hang up. Then who has not asked, of the address that
-    /// has most of those: who dials without end displaces himself. Then who does not take his answer.
+    /// has most of those: who dials without end displaces itself. Then who does not take its answer.
     fn next_to_give_way(&mut self, pool: Pool) -> Option<ClientId> {
         let clients = &self.clients;
         let heard = self.places.crowd(pool)?.0.heard();

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::chat::ClientId;
 use crate::clock::Time;
+use crate::id::ClientId;
 
 /// A client that is over its rate is not read for so long at most: its pongs wait as well.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// Who is held back for so long without a break is closed: he does not mean to stop.
+/// Who is held back for so long without a break is closed: it does not mean to stop.
 const HELD_BACK_MAX: Duration = Duration::from_secs(10);
 const MICROSECONDS: u64 = 1_000_000;
 
@@ -22,14 +22,14 @@ pub struct Rate {
 
 /// What each client has used, by slot. Empty where there is no limit, so that it costs nobody anything.
 #[derive(Debug, Default)]
-pub(super) struct Usages {
+pub(super) struct RateLimiter {
     rate: Option<Rate>,
-    usages: Vec<Usage>,
+    rate_limiter: Vec<Usage>,
 }
 
-impl Usages {
-    pub(super) fn new(rate: Option<Rate>) -> Usages {
-        Usages { rate, usages: Vec::new() }
+impl RateLimiter {
+    pub(super) fn new(rate: Option<Rate>) -> RateLimiter {
+        RateLimiter { rate, rate_limiter: Vec::new() }
     }
 
     pub(super) fn rate(&self) -> Option<Rate> {
@@ -41,27 +41,27 @@ impl Usages {
         if self.rate.is_none() {
             return;
         }
-        if self.usages.len() <= client.index() {
-            self.usages.resize(client.index() + 1, Usage::default());
+        if self.rate_limiter.len() <= client.index() {
+            self.rate_limiter.resize(client.index() + 1, Usage::default());
         }
-        self.usages[client.index()] = Usage::default();
+        self.rate_limiter[client.index()] = Usage::default();
     }
 
     /// Counts a message. `false`: the client has been held back for too long.
     pub(super) fn count(&mut self, now: Time, client: ClientId) -> bool {
-        self.rate.is_none_or(|rate| self.usages[client.index()].count(now, rate))
+        self.rate.is_none_or(|rate| self.rate_limiter[client.index()].count(now, rate))
     }
 
     /// When the client may be read again, if that is not now.
     pub(super) fn paused_until(&self, now: Time, client: ClientId) -> Option<Time> {
-        self.usages[..].get(client.index())?.paused_until(now, self.rate?)
+        self.rate_limiter[..].get(client.index())?.paused_until(now, self.rate?)
     }
 
     /// The client has something to read, and is held back. `false`: it may be read.
     pub(super) fn hold_back(&mut self, now: Time, client: ClientId) -> bool {
         let is_paused = self.paused_until(now, client).is_some();
         if is_paused {
-            self.usages[client.index()].is_waiting = true;
+            self.rate_limiter[client.index()].is_waiting = true;
         }
         is_paused
     }
@@ -69,7 +69,7 @@ impl Usages {
     /// Whether the client was held back, and is no more.
     pub(super) fn release(&mut self, now: Time, client: ClientId) -> bool {
         let is_paused = self.paused_until(now, client).is_some();
-        let usage = self.usages.get_mut(client.index()).filter(|_| !is_paused);
+        let usage = self.rate_limiter.get_mut(client.index()).filter(|_| !is_paused);
         usage.is_some_and(|usage| std::mem::take(&mut usage.is_waiting))
     }
 }
@@ -195,21 +195,24 @@ mod tests {
     #[test]
     fn a_slot_starts_anew_and_without_a_limit_nothing_is_kept() {
         let client = ClientId::new(7);
-        let mut usages = Usages::new(Some(RATE));
-        usages.reset(client);
-        while usages.paused_until(at(0), client).is_none() {
-            assert!(usages.count(at(0), client));
+        let mut rate_limiter = RateLimiter::new(Some(RATE));
+        rate_limiter.reset(client);
+        while rate_limiter.paused_until(at(0), client).is_none() {
+            assert!(rate_limiter.count(at(0), client));
         }
-        assert!(usages.hold_back(at(0), client) && !usages.release(at(99), client));
-        assert!(usages.release(at(100), client) && !usages.release(at(100), client), "once");
-        assert!(!usages.hold_back(at(100), client));
-        assert!(usages.count(at(100), client) && usages.hold_back(at(100), client));
-        usages.reset(client);
-        assert_eq!((usages.hold_back(at(100), client), usages.release(at(200), client)), (false, false));
+        assert!(rate_limiter.hold_back(at(0), client) && !rate_limiter.release(at(99), client));
+        assert!(rate_limiter.release(at(100), client) && !rate_limiter.release(at(100), client), "once");
+        assert!(!rate_limiter.hold_back(at(100), client));
+        assert!(rate_limiter.count(at(100), client) && rate_limiter.hold_back(at(100), client));
+        rate_limiter.reset(client);
+        assert_eq!(
+            (rate_limiter.hold_back(at(100), client), rate_limiter.release(at(200), client)),
+            (false, false)
+        );
 
-        let mut usages = Usages::new(None);
-        usages.reset(client);
-        assert!((0..100_000).all(|_| usages.count(at(0), client)));
-        assert!(!usages.hold_back(at(0), client) && usages.usages.is_empty());
+        let mut rate_limiter = RateLimiter::new(None);
+        rate_limiter.reset(client);
+        assert!((0..100_000).all(|_| rate_limiter.count(at(0), client)));
+        assert!(!rate_limiter.hold_back(at(0), client) && rate_limiter.rate_limiter.is_empty());
     }
 }

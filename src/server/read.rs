@@ -6,9 +6,9 @@ use std::io;
 use super::prices::{self, Work};
 use super::read_queue::Load;
 use super::{Client, FIRST_READ_BYTES, LAST_READ_BYTES, READ_FACTOR, Reprieve, Server, Stream};
-use crate::chat::ClientId;
 use crate::clock::{Now, Time};
 use crate::connection::{CLOSE_TIMEOUT, Event};
+use crate::id::ClientId;
 use crate::planted::planted;
 use crate::websocket::{CloseCode, CloseFrame};
 
@@ -30,7 +30,7 @@ impl<S: Stream> Server<S> {
     pub(super) fn read(&mut self, now: Now) {
         let mut used = 0;
         // A crowd of light ones must not keep others from coming or talking: these have a part of what is read, and
-        // their first has his turn even if the batches are full.
+        // their first has its turn even if the batches are full.
         const QUARTER: usize = prices::TURN_READ_BYTES / 4;
         for (load, budget) in
             [(Load::Light, 2 * QUARTER), (Load::New, 3 * QUARTER), (Load::Busy, 4 * QUARTER)]
@@ -82,7 +82,7 @@ impl<S: Stream> Server<S> {
             if self.clients[id.index()].connection.is_finished() {
                 return (used, false);
             }
-            if self.usages.hold_back(now.time, id) {
+            if self.rate_limiter.hold_back(now.time, id) {
                 // Its deadline wakes it up.
                 return (used, false);
             }
@@ -97,10 +97,10 @@ impl<S: Stream> Server<S> {
                 used += length - left;
                 continue;
             }
-            // Who is counted is read in small pieces, so that he is not far over his rate before he is held back.
+            // Who is counted is read in small pieces, so that it is not far over its rate before it is held back.
             let client = &mut self.clients[id.index()];
-            let chunk =
-                if self.usages.rate().is_some() { FIRST_READ_BYTES } else { client.read_bytes } as usize;
+            let chunk = if self.rate_limiter.rate().is_some() { FIRST_READ_BYTES } else { client.read_bytes }
+                as usize;
             self.outgoing.charge(prices::READ);
             match client.stream.read(&mut self.scratch[..chunk]) {
                 Ok(0) => {
@@ -152,7 +152,7 @@ impl<S: Stream> Server<S> {
         let left = self.handle_bytes(now, id, &mut scratch[..length], allowance);
         self.read_queue.carry(id, &scratch[length - left..length]);
         self.scratch = scratch;
-        if self.usages.rate().is_none() {
+        if self.rate_limiter.rate().is_none() {
             // What cannot be looked at now should not have been read.
             let work = if left > 0 { prices::TURN + 1 } else { self.outgoing.work() - before };
             self.clients[id.index()].adapt(length, chunk, work);
@@ -173,12 +173,12 @@ impl<S: Stream> Server<S> {
                     self.outgoing.charge(prices::ENTRY_KEPT + payload.len() * prices::BYTE_HANDLED);
                     self.chat
                         .handle_message(now, id, kind, payload, &mut |effect| self.outgoing.apply(effect));
-                    self.note_message(now, id);
+                    self.after_message(now, id);
                 }
                 Some(Event::Pong(Some(took))) => self.counters.round_trips.record(now.time, took),
                 Some(Event::Ping | Event::Pong(None)) => {}
                 Some(Event::Closed(cause)) => {
-                    self.clients[id.index()].log_end(now, &mut self.journal, &cause);
+                    self.clients[id.index()].log_end(now, &mut self.log_limiter, &cause);
                     self.counters.note_end(&cause);
                     self.chat.leave(now, &[id], &mut |effect| self.outgoing.apply(effect));
                 }
@@ -202,20 +202,20 @@ impl<S: Stream> Server<S> {
     }
 
     /// What follows from a client having said something, whatever it was.
-    fn note_message(&mut self, now: Now, id: ClientId) {
+    fn after_message(&mut self, now: Now, id: ClientId) {
         let client = &mut self.clients[id.index()];
         if let Some(frame) = self.outgoing.take_close(id) {
             let cause = client.connection.close(now.time + CLOSE_TIMEOUT, frame);
             self.counters.note_end(&cause);
         }
-        if !self.usages.count(now.time, id) && client.connection.is_open() {
+        if !self.rate_limiter.count(now.time, id) && client.connection.is_open() {
             let reason = "too many messages a second for 10 s; see --rate";
             let frame = CloseFrame::new(CloseCode::POLICY, reason);
             let cause = client.connection.close(now.time + CLOSE_TIMEOUT, frame);
-            client.log_end(now, &mut self.journal, &cause);
+            client.log_end(now, &mut self.log_limiter, &cause);
             self.counters.note_end(&cause);
             // From here on it is read to be forgotten.
-            self.usages.reset(id);
+            self.rate_limiter.reset(id);
             self.chat.warn_of_rate(id, &mut |effect| self.outgoing.apply(effect));
             self.chat.leave(now, &[id], &mut |effect| self.outgoing.apply(effect));
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::chat::ClientId;
+use crate::id::ClientId;
 
 /// How much a client has asked for lately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

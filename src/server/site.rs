@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode_str;
 use sha1::{Digest as _, Sha1};
 
-use super::Slow;
-use crate::chat::{self, Attendance, Form, Place, Purpose};
+use super::SlowPolicy;
+use crate::chat::{self, ChannelName, Endpoint, Form, Subscription};
 use crate::http::{Authority, Refusal, Request, Response};
 use crate::websocket::{Agreement, handshake};
 
@@ -52,7 +52,7 @@ pub struct Site {
 
 /// Which part of the site a client gets: all of it, or one where operators have an address of their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Access {
+pub enum Surface {
     /// Everything: there is one address for all.
     #[default]
     Everything,
@@ -76,16 +76,16 @@ pub(super) enum Service {
 #[derive(Debug)]
 pub(super) enum Answer {
     /// With a WebSocket.
-    Open(Response, Purpose, Option<Agreement>, Option<Slow>),
+    Open(Response, Endpoint, Option<Agreement>, Option<SlowPolicy>),
     /// With a response; without its body if the request was HEAD.
     Respond(Response, bool),
     /// With a report on the server, in the same way.
-    Report(Report, bool),
+    Report(ReportKind, bool),
 }
 
 /// What can be told of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Report {
+pub(super) enum ReportKind {
     Stats,
     Metrics,
 }
@@ -100,21 +100,21 @@ struct File {
 
 /// What is at a path.
 enum Target<'a> {
-    Connect(Purpose),
+    Connect(Endpoint),
     Page,
     File(&'a File),
     Health,
     Ready,
-    Report(Report),
+    Report(ReportKind),
     Dashboard,
 }
 
 impl Target<'_> {
     /// Whether it is there for a client of this part.
-    fn is_for(&self, access: Access) -> bool {
+    fn is_for(&self, surface: Surface) -> bool {
         match self {
-            Target::Report(_) | Target::Dashboard => access != Access::Users,
-            Target::Connect(_) | Target::Page => access != Access::Operators,
+            Target::Report(_) | Target::Dashboard => surface != Surface::Users,
+            Target::Connect(_) | Target::Page => surface != Surface::Operators,
             Target::File(_) | Target::Health | Target::Ready => true,
         }
     }
@@ -161,25 +161,25 @@ impl Site {
     }
 
     /// Answers a request head.
-    pub(super) fn answer(&self, head: &[u8], service: Service, access: Access) -> Result<Answer, Refusal> {
+    pub(super) fn answer(&self, head: &[u8], service: Service, surface: Surface) -> Result<Answer, Refusal> {
         let request = &Request::parse(head)?;
         self.check_host(request)?;
         let is_handshake = handshake::is_wanted(request);
         let target = self.find(request, is_handshake)?;
-        if !target.is_for(access) {
+        if !target.is_for(surface) {
             return Err(NOTHING);
         }
         target.check(service)?;
         match target {
             Target::Connect(mut purpose) if is_handshake => {
                 self.check_origin(request)?;
-                let is_room = matches!(&purpose, Purpose::Attend(attendance) if matches!(attendance.place, Place::Room(_)));
+                let is_room = matches!(&purpose, Endpoint::Channel(subscription) if matches!(subscription.channel, ChannelName::Room(_)));
                 let subprotocols: &[&'static str] = if is_room { &ROOM_SUBPROTOCOLS } else { &SUBPROTOCOLS };
                 let acceptance = handshake::accept(request, subprotocols, self.compresses)?;
-                if let Purpose::Attend(attendance) = &mut purpose
+                if let Endpoint::Channel(subscription) = &mut purpose
                     && acceptance.subprotocol() == Some(JSON)
                 {
-                    attendance.form = Form::Json;
+                    subscription.form = Form::Json;
                 }
                 let compression = acceptance.compression();
                 let slow = slow(request.query)?;
@@ -232,13 +232,13 @@ impl Site {
             // A plain request gets the page whatever its query; the page asks for a name itself.
             [""] if !is_handshake => Ok(Target::Page),
             [""] => room(LOBBY, request.query).map(Target::Connect),
-            ["echo"] => Ok(Target::Connect(Purpose::Echo)),
+            ["echo"] => Ok(Target::Connect(Endpoint::Echo)),
             ["broadcast"] => topic("", request.query).map(Target::Connect),
             ["broadcast", name] => topic(&place_name(name)?, request.query).map(Target::Connect),
             ["healthz"] => Ok(Target::Health),
             ["readyz"] => Ok(Target::Ready),
-            ["stats"] => Ok(Target::Report(Report::Stats)),
-            ["metrics"] => Ok(Target::Report(Report::Metrics)),
+            ["stats"] => Ok(Target::Report(ReportKind::Stats)),
+            ["metrics"] => Ok(Target::Report(ReportKind::Metrics)),
             ["dashboard"] => Ok(Target::Dashboard),
             ["assets", name] => {
                 let file = self.assets.iter().find(|(known, _)| known == name);
@@ -285,27 +285,27 @@ impl File {
     }
 }
 
-fn room(name: &str, query: &str) -> Result<Purpose, Refusal> {
-    let attendance = attend(Place::Room(name.to_owned()));
-    Ok(Purpose::Attend(Attendance {
+fn room(name: &str, query: &str) -> Result<Endpoint, Refusal> {
+    let subscription = subscription(ChannelName::Room(name.to_owned()));
+    Ok(Endpoint::Channel(Subscription {
         name: person_name(query)?,
         key: key(query)?,
         since: since(query)?,
-        ..attendance
+        ..subscription
     }))
 }
 
-fn topic(name: &str, query: &str) -> Result<Purpose, Refusal> {
+fn topic(name: &str, query: &str) -> Result<Endpoint, Refusal> {
     let hears_self = match parameter(query, "self").as_deref() {
         None | Some("1") => true,
         Some("0") => false,
         Some(_) => return Err(Refusal::Malformed("`self` is 0 (do not hear yourself) or 1")),
     };
-    Ok(Purpose::Attend(Attendance { hears_self, ..attend(Place::Topic(name.to_owned())) }))
+    Ok(Endpoint::Channel(Subscription { hears_self, ..subscription(ChannelName::Topic(name.to_owned())) }))
 }
 
-fn attend(place: Place) -> Attendance {
-    Attendance { place, form: Form::Plain, hears_self: true, name: None, key: None, since: None }
+fn subscription(channel: ChannelName) -> Subscription {
+    Subscription { channel, form: Form::Plain, hears_self: true, name: None, key: None, since: None }
 }
 
 fn person_name(query: &str) -> Result<Option<String>, Refusal> {
@@ -338,10 +338,10 @@ fn since(query: &str) -> Result<Option<(u64, String)>, Refusal> {
     }
 }
 
-fn slow(query: &str) -> Result<Option<Slow>, Refusal> {
+fn slow(query: &str) -> Result<Option<SlowPolicy>, Refusal> {
     let wrong =
         Refusal::Malformed("`slow` is close (be closed when you read too slowly) or skip (miss the oldest)");
-    parameter(query, "slow").map(|name| Slow::from_name(&name).ok_or(wrong)).transpose()
+    parameter(query, "slow").map(|name| SlowPolicy::from_name(&name).ok_or(wrong)).transpose()
 }
 
 fn parameter(query: &str, name: &str) -> Option<String> {
@@ -359,7 +359,7 @@ fn decode(segment: &str) -> Result<String, Refusal> {
 }
 
 fn place_name(name: &str) -> Result<String, Refusal> {
-    chat::place_name(name).map_err(Refusal::NoSuchPath)
+    chat::channel_name(name).map_err(Refusal::NoSuchPath)
 }
 
 /// Whether a page of this origin was served by the host that it now connects to. A missing port is

@@ -4,29 +4,29 @@ use std::io::ErrorKind;
 
 use log::warn;
 
-use super::counters::Drop;
+use super::counters::DropReason;
 use super::{Client, Server, Stream, prices};
-use crate::chat::ClientId;
 use crate::clock::Now;
 use crate::http::Refusal;
+use crate::id::ClientId;
 use crate::planted::planted;
 use crate::websocket::{Batch, Kind};
 
 /// What becomes of a client for which more waits than `--max-queue`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Slow {
+pub enum SlowPolicy {
     /// It is closed with 1013, which says how far behind it is.
     Close,
     /// It stays, and the oldest messages go. In a room it is told how many.
     Skip,
 }
 
-impl Slow {
+impl SlowPolicy {
     /// The policy of this name.
-    pub fn from_name(name: &str) -> Option<Slow> {
+    pub fn from_name(name: &str) -> Option<SlowPolicy> {
         match name {
-            "close" => Some(Slow::Close),
-            "skip" => Some(Slow::Skip),
+            "close" => Some(SlowPolicy::Close),
+            "skip" => Some(SlowPolicy::Skip),
             _ => None,
         }
     }
@@ -41,14 +41,14 @@ impl<S: Stream> Server<S> {
             return;
         }
         match client.slow {
-            Slow::Close => self.cut(now, id, Drop::QueueFull),
-            Slow::Skip => {
+            SlowPolicy::Close => self.cut(now, id, DropReason::QueueFull),
+            SlowPolicy::Skip => {
                 // Half of it, or every further message would move the gap.
-                self.skip(now, id, most / 2, Drop::Skipped);
+                self.skip(now, id, most / 2, DropReason::Skipped);
                 // What is left are answers to what it asked and does not read. No more than half of the queue,
                 // or each further message would be looked for among them.
-                if self.clients[id.index()].connection.outbox().is_owed_over(most / 2) {
-                    self.cut(now, id, Drop::QueueFull);
+                if self.clients[id.index()].connection.outbox().is_undroppable_over(most / 2) {
+                    self.cut(now, id, DropReason::QueueFull);
                 }
             }
         }
@@ -79,8 +79,8 @@ impl<S: Stream> Server<S> {
             match self.clients[id.index()].slow {
                 // A response or a goodbye that is not taken is worth no more than messages that are not.
                 _ if !self.clients[id.index()].connection.is_open() => self.give_up(now, id),
-                Slow::Close => self.cut(now, id, Drop::BufferFull),
-                Slow::Skip => self.skip(now, id, 0, Drop::BufferFull),
+                SlowPolicy::Close => self.cut(now, id, DropReason::BufferFull),
+                SlowPolicy::Skip => self.skip(now, id, 0, DropReason::BufferFull),
             }
             relieved += 1;
         }
@@ -145,7 +145,7 @@ impl<S: Stream> Server<S> {
         let client = &mut self.clients[id.index()];
         if client.connection.is_open() {
             let cause = client.connection.give_up_message(now.time);
-            self.note_end(now, id, &cause, Drop::BufferFull);
+            self.note_end(now, id, &cause, DropReason::BufferFull);
             self.leaving.push(id);
         } else if client.connection.is_awaiting_handshake() {
             self.refuse(now, id, Refusal::Full, b"");
@@ -157,14 +157,14 @@ impl<S: Stream> Server<S> {
         self.arm(now, id);
     }
 
-    fn cut(&mut self, now: Now, id: ClientId, reason: Drop) {
+    fn cut(&mut self, now: Now, id: ClientId, reason: DropReason) {
         let cause = self.clients[id.index()].connection.cut(now.time, "too slow");
         self.note_end(now, id, &cause, reason);
         self.leaving.push(id);
         self.arm(now, id);
     }
 
-    fn skip(&mut self, now: Now, id: ClientId, kept_bytes: usize, reason: Drop) {
+    fn skip(&mut self, now: Now, id: ClientId, kept_bytes: usize, reason: DropReason) {
         let gap = self.clients[id.index()].connection.outbox().skip(kept_bytes);
         self.note_dropped(id, reason, gap.skipped.messages.into());
         let missing = match planted!("earlier_gap_forgotten") {

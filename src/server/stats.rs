@@ -6,7 +6,7 @@ use super::counters;
 use super::ledger::Account;
 use super::times::Summary;
 use super::{Mode, Server, Stream, VERSION};
-use crate::chat::Place;
+use crate::chat::ChannelName;
 use crate::clock::Now;
 use crate::http::Response;
 
@@ -22,8 +22,8 @@ impl<S: Stream> Server<S> {
         rooms.sort_by_key(|(_, _, members)| std::cmp::Reverse(*members));
         let listed = rooms.iter().take(ROOMS_LISTED_MAX).map(|(id, place, members)| {
             let kind = match place {
-                Place::Room(_) => "room",
-                Place::Topic(_) => "topic",
+                ChannelName::Room(_) => "room",
+                ChannelName::Topic(_) => "topic",
             };
             let deliveries = deliveries(self.ledger.account(*id).unwrap_or_default());
             json!({ "id": id.index(), "kind": kind, "members": members, "deliveries": deliveries })
@@ -43,7 +43,7 @@ impl<S: Stream> Server<S> {
         });
         let log_lines = self.log_lines_dropped().map(|(reason, count)| (reason.to_owned(), count.into()));
         let counters = &mut self.counters;
-        let dropped = counters::Drop::ALL
+        let dropped = counters::DropReason::ALL
             .map(|reason| (reason.name().to_owned(), counters.dropped[reason as usize].into()));
         let report = json!({
             "version": VERSION,

@@ -12,7 +12,7 @@ use crate::clock::Time;
 
 /// What one message may cost.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct MessageLimits {
     /// The payloads of all its frames, in bytes.
     pub message_bytes_max: usize,
     /// Its frames, empty ones included.
@@ -80,7 +80,7 @@ impl Decoder {
     pub fn decode<'item, 'input: 'item>(
         &'item mut self,
         now: Time,
-        limits: &Limits,
+        limits: &MessageLimits,
         inflater: Option<&'item mut Inflater>,
         input: &mut &'input mut [u8],
     ) -> Result<Option<Item<'item>>, ProtocolError> {
@@ -166,7 +166,7 @@ impl Partial {
     /// Uses some input: the rest of a header, then what there is of its payload.
     fn advance(
         &mut self,
-        limits: &Limits,
+        limits: &MessageLimits,
         compression: bool,
         input: &mut &mut [u8],
     ) -> Result<Step, ProtocolError> {
@@ -242,7 +242,7 @@ impl Partial {
     /// The item that `handed_out` names.
     fn item<'a>(
         &'a self,
-        limits: &Limits,
+        limits: &MessageLimits,
         inflater: Option<&'a mut Inflater>,
     ) -> Result<Item<'a>, ProtocolError> {
         match (self.handed_out, &self.message) {
@@ -259,7 +259,7 @@ impl Partial {
 
 /// A message whose payload lies in one piece, inflated if there is an inflater.
 fn message_item<'a>(
-    limits: &Limits,
+    limits: &MessageLimits,
     kind: Kind,
     payload: &'a [u8],
     inflater: Option<&'a mut Inflater>,
@@ -276,7 +276,7 @@ fn message_item<'a>(
 
 /// Splits a frame off the front of the input and unmasks it, if all of it is there.
 fn take_whole_frame<'a>(
-    limits: &Limits,
+    limits: &MessageLimits,
     compression: bool,
     input: &mut &'a mut [u8],
 ) -> Result<Option<(FrameHeader, &'a [u8])>, ProtocolError> {
@@ -297,7 +297,7 @@ fn take_whole_frame<'a>(
 /// The rules that need to know what came before, and the limits: by what the header declares,
 /// before a byte of payload is kept.
 fn check_header(
-    limits: &Limits,
+    limits: &MessageLimits,
     header: FrameHeader,
     message: Option<&Assembly>,
 ) -> Result<(), ProtocolError> {
@@ -332,7 +332,7 @@ mod tests {
     use super::*;
     use crate::websocket::CloseCode;
 
-    const LIMITS: Limits = Limits { message_bytes_max: 300, fragments_max: 4 };
+    const LIMITS: MessageLimits = MessageLimits { message_bytes_max: 300, fragments_max: 4 };
     const MASK: [u8; 4] = [0x11, 0x22, 0x33, 0x44];
 
     /// A client's frame from its first byte and payload.

@@ -13,7 +13,7 @@ mod message;
 
 pub use batch::{Batch, BatchBuilder, Meter, Skipped};
 pub use close::{CloseCode, CloseFrame, ProtocolError, REASON_BYTES_MAX};
-pub use decoder::{Decoder, Item, Limits};
+pub use decoder::{Decoder, Item, MessageLimits};
 pub use deflate::{Agreement, Deflater, Inflated, Inflater};
 pub use encodings::{Encoding, Encodings};
 pub use frame::{CONTROL_PAYLOAD_BYTES_MAX, FrameHeader, Opcode};

@@ -34,14 +34,15 @@ const LAYERS: &[Layer] = &[
     Layer { name: "planted", uses: &[], pure: false },
     Layer {
         name: "server",
-        uses: &["connection", "chat", "websocket", "http", "clock", "planted"],
+        uses: &["connection", "chat", "websocket", "http", "id", "clock", "planted"],
         pure: true,
     },
     Layer { name: "connection", uses: &["websocket", "http", "clock", "planted"], pure: true },
-    Layer { name: "chat", uses: &["websocket", "clock", "planted"], pure: true },
+    Layer { name: "chat", uses: &["websocket", "id", "clock", "planted"], pure: true },
     Layer { name: "websocket", uses: &["http", "clock"], pure: true },
     Layer { name: "http", uses: &["clock"], pure: true },
     Layer { name: "clock", uses: &["planted"], pure: true },
+    Layer { name: "id", uses: &[], pure: true },
 ];
 
 /// What pure layers do not touch. Addresses of `std::net` are values and allowed; sockets are not.
@@ -85,10 +86,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("sha1", &["websocket/handshake.rs", "server/site.rs"]),
     ("percent_encoding", &["server/site.rs", "server/redact.rs"]),
     ("form_urlencoded", &["server/site.rs"]),
-    ("unicode_normalization", &["chat/identity.rs"]),
-    ("unicode_security", &["chat/identity.rs"]),
-    ("unicode_properties", &["chat/identity.rs"]),
-    ("unicode_script", &["chat/identity.rs"]),
+    ("unicode_normalization", &["chat/name_rules.rs"]),
+    ("unicode_security", &["chat/name_rules.rs"]),
+    ("unicode_properties", &["chat/name_rules.rs"]),
+    ("unicode_script", &["chat/name_rules.rs"]),
 ];
 
 const FILE_LINES_MAX: usize = 500;

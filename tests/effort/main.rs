@@ -14,13 +14,13 @@ use std::process::Command;
 
 use flate2::{Compress, Compression, FlushCompress};
 use peer::Peer;
-use wsloop::server::Limits;
+use wsloop::server::ServerLimits;
 use wsloop::{connection, websocket};
 
 /// Wide enough for all subjects.
-const LIMITS: Limits = Limits {
-    connection: connection::Limits {
-        websocket: websocket::Limits { message_bytes_max: 1 << 20, fragments_max: 1 << 20 },
+const LIMITS: ServerLimits = ServerLimits {
+    connection: connection::ConnectionLimits {
+        websocket: websocket::MessageLimits { message_bytes_max: 1 << 20, fragments_max: 1 << 20 },
         ..peer::LIMITS.connection
     },
     ..peer::LIMITS

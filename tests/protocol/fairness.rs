@@ -5,14 +5,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use wsloop::clock::Now;
-use wsloop::server::{Access, Limits, Readiness, Server};
+use wsloop::server::{Readiness, Server, ServerLimits, Surface};
 
 use super::HANDSHAKE;
 use super::peer::{LIMITS, MemoryStream, Wire, new_server, now};
 
 const READABLE: Readiness = Readiness { is_readable: true, is_writable: false, is_read_closed: false };
 const MEMBERS: usize = 10_000;
-/// The same wherever many are flooded: turns until a newcomer has his answer, and a ping its pong.
+/// The same wherever many are flooded: turns until a newcomer has its answer, and a ping its pong.
 const TURNS_MAX: usize = 10;
 
 struct Crowd {
@@ -24,7 +24,7 @@ struct Crowd {
 
 impl Crowd {
     fn gather(members: usize, path: &str) -> Crowd {
-        let limits = Limits { clients_max: members + 10, ..LIMITS };
+        let limits = ServerLimits { clients_max: members + 10, ..LIMITS };
         let mut crowd = Crowd { server: new_server(limits), wires: Vec::new(), turns: 0 };
         for _ in 0..members {
             crowd.join(path);
@@ -53,7 +53,7 @@ impl Crowd {
         assert_eq!(token, self.wires.len(), "nobody has left");
         let address = "192.0.2.7:4242".parse().expect("an address");
         assert!(
-            self.server.accept(now(), MemoryStream(Rc::clone(&wire)), address, Access::Everything),
+            self.server.accept(now(), MemoryStream(Rc::clone(&wire)), address, Surface::Everything),
             "there is room"
         );
         self.wires.push(wire);
@@ -144,7 +144,7 @@ fn a_crowd_of_quiet_ones_does_not_keep_others_from_talking() {
     const QUIET: usize = 3000;
     const DRIP: usize = 100;
     let mut crowd = Crowd::gather(QUIET, "/broadcast/big");
-    // Each turn brings more than a turn reads, and nobody of them ever ends his message.
+    // Each turn brings more than a turn reads, and nobody of them ever ends its message.
     let begun = frame(0x82, 60_000);
     (1..QUIET).for_each(|token| crowd.send(token, &begun[..DRIP]));
     (0..4).for_each(|_| crowd.turn());

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use wsloop::clock::{Now, Time};
 use wsloop::connection;
-use wsloop::server::{Access, Limits, Outside, Readiness, Server, Site, Slow, Stream};
+use wsloop::server::{Environment, Readiness, Server, ServerLimits, Site, SlowPolicy, Stream, Surface};
 use wsloop::websocket;
 
 /// As the command line sets them, but for the fragments, so that the limit is cheap to reach.
-pub(crate) const LIMITS: Limits = Limits {
-    connection: connection::Limits {
-        websocket: websocket::Limits { message_bytes_max: 65_536, fragments_max: 64 },
+pub(crate) const LIMITS: ServerLimits = ServerLimits {
+    connection: connection::ConnectionLimits {
+        websocket: websocket::MessageLimits { message_bytes_max: 65_536, fragments_max: 64 },
         handshake_timeout: Duration::from_secs(10),
         ping_interval: Duration::from_secs(20),
         pong_timeout: Duration::from_secs(25),
@@ -25,7 +25,7 @@ pub(crate) const LIMITS: Limits = Limits {
     rate: None,
     compress_bytes_min: 128,
     history_messages_max: 100,
-    slow: Slow::Close,
+    slow: SlowPolicy::Close,
     buffered_bytes_max: 256 << 20,
     drain_timeout: Duration::from_secs(8),
 };
@@ -100,13 +100,13 @@ impl Peer {
         Peer::connect_with(LIMITS)
     }
 
-    pub(crate) fn connect_with(limits: Limits) -> Peer {
+    pub(crate) fn connect_with(limits: ServerLimits) -> Peer {
         let mut server = new_server(limits);
         let wire = Rc::new(RefCell::new(Wire::default()));
         let token = server.next_token();
         let address = "192.0.2.7:4242".parse().expect("an address");
         assert!(
-            server.accept(now(), MemoryStream(Rc::clone(&wire)), address, Access::Everything),
+            server.accept(now(), MemoryStream(Rc::clone(&wire)), address, Surface::Everything),
             "there is room"
         );
         let mut peer = Peer { server, wire, token };
@@ -166,9 +166,9 @@ impl Peer {
     }
 }
 
-pub(crate) fn new_server(limits: Limits) -> Server<MemoryStream> {
+pub(crate) fn new_server(limits: ServerLimits) -> Server<MemoryStream> {
     let site = Site::new(vec!["localhost".to_owned()], vec!["https://friend.example".to_owned()], true);
-    Server::new(limits, site, jiff::tz::TimeZone::UTC, Outside::nothing())
+    Server::new(limits, site, jiff::tz::TimeZone::UTC, Environment::nothing())
 }
 
 /// Nothing here depends on time, which stands still.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use proptest::prelude::*;
 use wsloop::clock::{Now, Time};
-use wsloop::server::{Access, Limits, Readiness, Server};
+use wsloop::server::{Readiness, Server, ServerLimits, Surface};
 
 use crate::peer::{LIMITS, MemoryStream, Wire, new_server, now};
 use crate::{HANDSHAKE, frame};
@@ -18,7 +18,7 @@ const WEBSOCKETS_MAX: u32 = 3;
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// From one of a few addresses, by one of the entrances.
+    /// From one of a few addresses, by one of the listen_sockets.
     Connect(u8, bool),
     /// One of those who are there does something.
     Upgrade(usize),
@@ -58,7 +58,8 @@ struct World {
 
 impl World {
     fn new() -> World {
-        let limits = Limits { clients_max: CLIENTS_MAX, address_clients_max: Some(WEBSOCKETS_MAX), ..LIMITS };
+        let limits =
+            ServerLimits { clients_max: CLIENTS_MAX, address_clients_max: Some(WEBSOCKETS_MAX), ..LIMITS };
         World { server: new_server(limits), clients: Vec::new(), time: 1_000 }
     }
 
@@ -68,16 +69,16 @@ impl World {
 
     /// As the loop does it.
     fn connect(&mut self, address: u8, is_operator: bool) {
-        let access = if is_operator { Access::Operators } else { Access::Everything };
-        if !self.server.can_accept(access) {
+        let surface = if is_operator { Surface::Operators } else { Surface::Everything };
+        if !self.server.can_accept(surface) {
             self.turn();
         }
-        assert!(self.server.can_accept(access), "a turn later the next one is heard");
+        assert!(self.server.can_accept(surface), "a turn later the next one is heard");
         let ip = SocketAddr::from(([192, 0, 2, address], 4242));
-        self.server.make_room(ip, access);
+        self.server.make_room(ip, surface);
         let (token, wire) = (self.server.next_token(), Rc::new(RefCell::new(Wire::default())));
         let now = self.now();
-        if self.server.accept(now, MemoryStream(Rc::clone(&wire)), ip, access) {
+        if self.server.accept(now, MemoryStream(Rc::clone(&wire)), ip, surface) {
             self.server.handle_ready(token, Readiness { is_writable: true, ..Readiness::default() });
             self.clients.push(Client { token, wire, address, is_operator });
         }

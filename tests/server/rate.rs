@@ -1,4 +1,4 @@
-//! `--rate`: who speaks too fast is heard no faster, loses nothing, and is closed if he never stops.
+//! `--rate`: who speaks too fast is heard no faster, loses nothing, and is closed if it never stops.
 
 use std::time::{Duration, Instant};
 
@@ -37,9 +37,9 @@ fn who_speaks_too_fast_is_held_back_and_loses_nothing() {
         "{:?} for {MESSAGES} messages, {least:?} at least",
         started.elapsed()
     );
-    assert!(has_heard_polite.is_some_and(|before| before < MESSAGES), "the others do not wait for him");
+    assert!(has_heard_polite.is_some_and(|before| before < MESSAGES), "the others do not wait for it");
     fast.expect_frame(TEXT, b"polite");
-    fast.expect_quiet("he is there still");
+    fast.expect_quiet("it is there still");
 }
 
 #[test]

@@ -127,7 +127,7 @@ fn what_waits_for_all_is_bounded_and_the_worst_pays_first() {
     });
     assert!(most <= 8 << 20, "{most}");
     let now = stats(&server);
-    assert_eq!(now["dropped"]["queue_full"], 0, "nobody alone was over his own limit: {now}");
+    assert_eq!(now["dropped"]["queue_full"], 0, "nobody alone was over its own limit: {now}");
     let gone = now["closed"]["1013"].as_u64().expect("some are closed");
     assert!((1..=3).contains(&gone), "no more than had to: {now}");
     (0..said).for_each(|number| light.expect_frame(BINARY, &message(number)));

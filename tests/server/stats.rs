@@ -43,7 +43,7 @@ fn every_delivery_is_counted_for_its_room_and_for_all() {
     let first = stats(&server);
     assert_eq!((&first["deliveries"], &first["rooms"]), (&nothing, &json!(0)));
     assert_eq!(first["version"], env!("CARGO_PKG_VERSION"));
-    // A topic of three, of whom one does not hear himself; a room of two; an echo.
+    // A topic of three, of whom one does not hear itself; a room of two; an echo.
     let mut members: Vec<Client> = ["/broadcast/t", "/broadcast/t", "/broadcast/t?self=0"]
         .iter()
         .map(|path| Client::connect(&server, path))

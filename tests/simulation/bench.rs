@@ -3,7 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use wsloop::server::Limits;
+use wsloop::server::ServerLimits;
 
 use crate::driver::{Driver, LIMITS};
 use crate::judge::{Heard, Judge};
@@ -23,7 +23,7 @@ impl Bench {
         Bench::with_limits(LIMITS)
     }
 
-    pub(crate) fn with_limits(limits: Limits) -> Bench {
+    pub(crate) fn with_limits(limits: ServerLimits) -> Bench {
         let driver = Driver::new(limits, Random::new(7), Weather::default());
         Bench { driver, judges: Vec::new(), random: Random::new(8) }
     }

@@ -330,7 +330,7 @@ fn a_drain_ends_at_once_when_all_have_answered_and_else_at_its_timeout() {
             assert!(bench.driver.is_drained());
             assert_eq!(bench.driver.server.client_count(), 0);
         } else {
-            // He has got his close frame, so he has the five seconds of any closing handshake.
+            // It has got its close frame, so it has the five seconds of any closing handshake.
             bench.driver.advance_to(2_000 + 4_999);
             assert!(!bench.driver.is_drained());
             bench.driver.advance_to(2_000 + 5_000);

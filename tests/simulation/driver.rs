@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use wsloop::clock::{Clock, Now, Time};
-use wsloop::server::{Acceptor, Access, Limits, Listener, Outside, Server, Site, Slow};
+use wsloop::server::{Acceptor, Environment, Listener, Server, ServerLimits, Site, SlowPolicy, Surface};
 use wsloop::{connection, websocket};
 
 use crate::network::{Network, SimulatedStream, Weather};
@@ -17,9 +17,9 @@ use crate::random::Random;
 use crate::swarm::Faults;
 
 /// As the command line sets them.
-pub(crate) const LIMITS: Limits = Limits {
-    connection: connection::Limits {
-        websocket: websocket::Limits { message_bytes_max: 65_536, fragments_max: 16_384 },
+pub(crate) const LIMITS: ServerLimits = ServerLimits {
+    connection: connection::ConnectionLimits {
+        websocket: websocket::MessageLimits { message_bytes_max: 65_536, fragments_max: 16_384 },
         handshake_timeout: Duration::from_secs(10),
         ping_interval: Duration::from_secs(20),
         pong_timeout: Duration::from_secs(25),
@@ -30,13 +30,13 @@ pub(crate) const LIMITS: Limits = Limits {
     rate: None,
     compress_bytes_min: 128,
     history_messages_max: 100,
-    slow: Slow::Close,
+    slow: SlowPolicy::Close,
     buffered_bytes_max: 256 << 20,
     drain_timeout: Duration::from_secs(8),
 };
 
 /// The listener: connections that wait to be accepted, and what can go wrong with that.
-pub(crate) struct Door {
+pub(crate) struct AcceptSource {
     network: Rc<RefCell<Network>>,
     backlog: VecDeque<(usize, SocketAddr)>,
     /// There is news for the poll.
@@ -65,7 +65,7 @@ const TURNS_AT_ONCE_MAX: usize = 10_000;
 
 /// A server on a simulated network.
 pub(crate) struct Driver {
-    limits: Limits,
+    limits: ServerLimits,
     pub(crate) server: Server<SimulatedStream>,
     pub(crate) network: Rc<RefCell<Network>>,
     /// Milliseconds since the start.
@@ -77,7 +77,7 @@ pub(crate) struct Driver {
     /// In seconds; the time of day is not the clock.
     pub(crate) wall_offset: i64,
     acceptor: Acceptor,
-    pub(crate) door: Door,
+    pub(crate) door: AcceptSource,
     /// The signal came.
     pub(crate) is_stopping: bool,
     /// How many there were at this time; of them, those that only a deadline called for.
@@ -86,10 +86,10 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    pub(crate) fn new(limits: Limits, mut random: Random, weather: Weather) -> Driver {
+    pub(crate) fn new(limits: ServerLimits, mut random: Random, weather: Weather) -> Driver {
         let for_door = Random::new(random.next());
         let network = Rc::new(RefCell::new(Network::new(random, weather)));
-        let door = Door {
+        let door = AcceptSource {
             network: Rc::clone(&network),
             backlog: VecDeque::new(),
             has_edge: false,
@@ -103,7 +103,7 @@ impl Driver {
         let site = Site::new(vec!["localhost".to_owned()], Vec::new(), true);
         Driver {
             limits,
-            server: Server::new(limits, site, jiff::tz::TimeZone::UTC, Outside::nothing()),
+            server: Server::new(limits, site, jiff::tz::TimeZone::UTC, Environment::nothing()),
             network,
             time: 0,
             last_pass: 0,
@@ -267,9 +267,9 @@ impl Driver {
     }
 }
 
-impl Listener<SimulatedStream> for Door {
-    fn access(&self) -> Access {
-        Access::Everything
+impl Listener<SimulatedStream> for AcceptSource {
+    fn surface(&self) -> Surface {
+        Surface::Everything
     }
 
     fn accept(&mut self) -> io::Result<(SimulatedStream, SocketAddr)> {

@@ -1,6 +1,6 @@
 //! Clients that ask for more than their part: they get their part, and nobody waits for them.
 
-use wsloop::server::Slow;
+use wsloop::server::SlowPolicy;
 
 use crate::bench::Bench;
 use crate::driver::LIMITS;
@@ -73,7 +73,7 @@ fn slow_readers_stay_at_every_rate_and_in_every_step() {
         for step_seconds in [1, 8, 29] {
             let step = rate * 1024 * step_seconds;
             let mut limits = LIMITS;
-            limits.slow = Slow::Skip;
+            limits.slow = SlowPolicy::Skip;
             let mut bench = Bench::with_limits(limits);
             let client = bench.open("/broadcast");
             let talker = bench.open("/broadcast?self=0");
@@ -107,7 +107,7 @@ fn who_takes_nothing_is_cut_when_a_slow_reader_would_have_read_it() {
     // What its kernel takes, and for how many seconds it may take no more.
     for (window, seconds) in [(2_000, 10), (65_536, 26), (500_000, 40)] {
         let mut limits = LIMITS;
-        limits.slow = Slow::Skip;
+        limits.slow = SlowPolicy::Skip;
         let mut bench = Bench::with_limits(limits);
         let client = bench.open("/broadcast");
         let talker = bench.open("/broadcast?self=0");

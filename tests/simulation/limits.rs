@@ -61,7 +61,7 @@ fn a_leave_that_is_found_out_while_writing_is_told_at_once() {
         bench.send_frame(witness, 0x82, &[b'x'; 240]);
     }
     let heard = messages(&bench.hear(witness));
-    assert_eq!(heard.len(), 4, "his own messages, with the leave: {heard:?}");
+    assert_eq!(heard.len(), 4, "its own messages, with the leave: {heard:?}");
     assert!(heard[2].ends_with("say: 10.1.0.0 Logout"), "{heard:?}");
 }
 
@@ -182,7 +182,7 @@ fn a_room_of_more_than_a_hundred_hears_counts_and_keeps_one_order() {
     let first = bench.open("/");
     let others: Vec<usize> = (0..129).map(|_| bench.open("/")).collect();
     let welcomes = messages(&bench.hear(first));
-    assert_eq!(welcomes.len(), 99, "besides his own, which came with the answer to the handshake");
+    assert_eq!(welcomes.len(), 99, "besides its own, which came with the answer to the handshake");
     assert!(welcomes.iter().all(|line| line.starts_with("Welcome 10.1.0.")), "{welcomes:?}");
     bench.driver.advance_to(999);
     assert_eq!(messages(&bench.hear(first)), Vec::<String>::new());
@@ -253,9 +253,9 @@ fn a_full_server_refuses_and_serves_on() {
     limits.clients_max = 2;
     let mut bench = Bench::with_limits(limits);
     let inside = [bench.open("/"), bench.open("/")];
-    let outside = bench.connect();
-    bench.send(outside, &speech::handshake("/"));
-    let heard = bench.hear(outside);
+    let environment = bench.connect();
+    bench.send(environment, &speech::handshake("/"));
+    let heard = bench.hear(environment);
     assert!(matches!(heard[..], [Heard::Answered(503, _)]), "{heard:?}");
     bench.send_frame(inside[0], 0x81, b"on");
     assert_eq!(messages(&bench.hear(inside[1])).len(), 1);

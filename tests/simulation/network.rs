@@ -257,7 +257,7 @@ impl Network {
         self.read_in_turn = 0;
     }
 
-    /// Nobody is kept who takes nothing: ten seconds, and five for his close.
+    /// Nobody is kept who takes nothing: ten seconds, and five for its close.
     pub(crate) fn assert_no_stall(&self) {
         for (number, link) in self.links.iter().enumerate().filter(|(_, link)| !link.is_dropped) {
             let stalled = link.full_since.map_or(0, |since| self.time - since);
@@ -320,7 +320,7 @@ impl Network {
     }
 
     /// When all is quiet, nothing may lie unread: no edge will ever tell of it again. Who is held back is
-    /// read when his time has come.
+    /// read when its time has come.
     pub(crate) fn assert_all_is_read(&self, is_held_back: impl Fn(usize) -> bool) {
         for (number, link) in self.links.iter().enumerate() {
             if link.token.is_some_and(|token| !is_held_back(token)) && !link.is_dropped {

@@ -157,7 +157,7 @@ impl Place<'_> {
         }
     }
 
-    /// Who does not hear himself hears the chain without his own.
+    /// Who does not hear itself hears the chain without its own.
     fn check_against_chain(
         &self,
         member: &Client,
@@ -222,7 +222,7 @@ impl Place<'_> {
         let mut next: HashMap<usize, usize> = HashMap::new();
         let mut first: HashMap<usize, usize> = HashMap::new();
         for (author, count) in member.heard.iter().filter_map(|message| speech::author(&message.payload)) {
-            assert!(author != member.number || member.hears_self(), "{}: {author} hears himself", self.name);
+            assert!(author != member.number || member.hears_self(), "{}: {author} hears itself", self.name);
             let wanted = next.get(&author).copied().unwrap_or(count);
             let may_miss = self.misses_silently(member) || !member.gaps.is_empty();
             assert!(
@@ -256,7 +256,7 @@ impl Place<'_> {
         }
     }
 
-    /// In a room of lines: the newcomer's first message is his own welcome, and who stays hears of
+    /// In a room of lines: the newcomer's first message is its own welcome, and who stays hears of
     /// each later join and of its end, once.
     fn check_presence(&self, member: &Client) {
         if !self.is_room() || !member.is_open || !member.gaps.is_empty() || member.is_json {
@@ -271,7 +271,7 @@ impl Place<'_> {
             assert_eq!(*first, welcome(member), "{}: client {}", self.name, member.number);
         }
         if member.ending == Ending::Quit && member.is_good() && member.closed.is_some() && !self.is_stopped {
-            let last = lines.last().expect("at least his own welcome");
+            let last = lines.last().expect("at least its own welcome");
             assert!(last.ends_with(&logout(member)), "who quits hears it, at last: {last}");
         }
         if member.ending != Ending::Stay || !member.is_good() || self.is_stopped {

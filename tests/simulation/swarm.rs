@@ -1,7 +1,7 @@
 //! What goes wrong in a run, drawn from its seed: each run has some of it, so that nothing hides behind
 //! something else. From a certain time on nothing goes wrong any more: what is owed then has to arrive.
 
-use wsloop::server::{Limits, Rate, Slow};
+use wsloop::server::{Rate, ServerLimits, SlowPolicy};
 
 use crate::client::{Client, Ending, Pace, Stage, Wish};
 use crate::driver::Driver;
@@ -45,20 +45,28 @@ impl Swarm {
         }
     }
 
-    /// Limits that matter in some runs only.
-    pub(crate) fn limit(&mut self, limits: &mut Limits, clients: &mut [Client], driver_faults: &mut Faults) {
+    /// ServerLimits that matter in some runs only.
+    pub(crate) fn limit(
+        &mut self,
+        limits: &mut ServerLimits,
+        clients: &mut [Client],
+        driver_faults: &mut Faults,
+    ) {
         if self.random.chance(20) {
             let (per_second, burst) = *self.random.pick(&[(200, 1), (500, 3), (5000, 50)]);
             limits.rate = Some(Rate { per_second, burst });
         }
         if self.random.chance(30) {
-            limits.slow = Slow::Skip;
+            limits.slow = SlowPolicy::Skip;
         }
         for client in clients.iter_mut() {
             let chosen = self.random.chance(30).then(|| *self.random.pick(&["close", "skip"]));
             client.slow = chosen;
-            let skips =
-                if limits.slow == Slow::Skip { chosen != Some("close") } else { chosen == Some("skip") };
+            let skips = if limits.slow == SlowPolicy::Skip {
+                chosen != Some("close")
+            } else {
+                chosen == Some("skip")
+            };
             client.skips = skips;
             if matches!(client.wish, Wish::Room(_)) && self.random.chance(30) {
                 client.is_json = true;

@@ -1,6 +1,6 @@
 //! One run: a server, a network and clients, all of one seed.
 
-use wsloop::server::Limits;
+use wsloop::server::ServerLimits;
 
 use crate::client::{Client, Ending, Pace, Stage, Wish};
 use crate::driver::{Driver, LIMITS};
@@ -74,7 +74,7 @@ impl World {
             interrupts: random.chance(30),
         };
         let count = if random.chance(10) { random.between(10, 24) } else { random.between(2, 9) };
-        let mut limits: Limits = LIMITS;
+        let mut limits: ServerLimits = LIMITS;
         if random.chance(10) {
             limits.clients_max = random.between(1, count);
         }
@@ -310,7 +310,7 @@ impl World {
         }
     }
 
-    /// Only who does not read is cut, and is told how far behind he was.
+    /// Only who does not read is cut, and is told how far behind it was.
     fn check_cut(&self, client: &Client, context: &str) {
         let may_be_cut = matches!(client.pace, Pace::Late(_)) || client.is_expendable;
         assert!(may_be_cut, "{context}: cut with 1013, though it reads");

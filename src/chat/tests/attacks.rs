@@ -19,7 +19,7 @@ fn a_stranger_cannot_erase_what_others_said() {
             // Not by the script, which looks at all rooms after each step.
             let (address, now, id) =
                 ("10.0.0.2:5000".parse().expect("one"), script.now, ClientId::new(client));
-            let purpose = Purpose::Attend(at(Place::Room(name)));
+            let purpose = Endpoint::Channel(at(ChannelName::Room(name)));
             script.chat.enter(now, id, address, purpose, &mut |_| {});
             for _ in 0..times {
                 script.chat.handle_message(now, id, Kind::Text, text.as_bytes(), &mut |_| {});
@@ -35,7 +35,7 @@ fn a_stranger_cannot_erase_what_others_said() {
             _ => (0..100_000).for_each(|room| room_of(5, format!("r{room}"), "x", 1)),
         }
         let epoch = script.epoch();
-        script.enter_from(1, "10.0.0.1", Attendance { since: Some((3, epoch)), ..json("bob") });
+        script.enter_from(1, "10.0.0.1", Subscription { since: Some((3, epoch)), ..json("bob") });
         let heard = script.take();
         let is_recovered = heard.iter().any(|line| line.contains(r#""recovered":true"#));
         let missed = heard.iter().filter(|line| line.starts_with(r#"to 1 Text: {"type":"say""#)).count();
@@ -65,11 +65,11 @@ fn a_room_that_is_left_and_used_again_stands_once_among_the_kept() {
 #[test]
 fn when_rooms_in_use_remember_too_much_the_largest_lose_their_oldest() {
     let mut script = Script::new();
-    script.enter(0, Place::Room("small".to_owned()));
+    script.enter(0, ChannelName::Room("small".to_owned()));
     (0..10).for_each(|_| script.say(0, Kind::Text, "x"));
     let text = "x".repeat(25 << 10);
     for room in 1..300 {
-        script.enter(room, Place::Room(format!("room{room}")));
+        script.enter(room, ChannelName::Room(format!("room{room}")));
         (0..10).for_each(|_| script.say(room, Kind::Text, &text));
         script.take();
         script.forget_rooms();
@@ -86,7 +86,7 @@ fn when_rooms_in_use_remember_too_much_the_largest_lose_their_oldest() {
 fn many_small_histories_are_counted_at_what_they_take() {
     let mut script = Script::new();
     for room in 0..100 {
-        script.enter(room, Place::Room(format!("room{room}")));
+        script.enter(room, ChannelName::Room(format!("room{room}")));
         (0..100).for_each(|_| script.say(room, Kind::Text, "x"));
         script.take();
     }
@@ -111,8 +111,8 @@ fn an_answer_is_bounded_as_it_is_encoded() {
     // What was missed is more than may wait: it says so instead.
     script.leave(&[0]);
     for (since, recovered) in [(23, true), (12, true), (11, true), (0, false)] {
-        let attendance = Attendance { since: Some((since, script.epoch())), ..json("bob") };
-        script.attend(1, attendance);
+        let subscription = Subscription { since: Some((since, script.epoch())), ..json("bob") };
+        script.attend(1, subscription);
         let heard = script.take();
         let told = format!(r#""recovered":{recovered}"#);
         assert!(heard.iter().any(|line| line.contains(&told)), "{since}: {}", heard[0]);
@@ -128,9 +128,9 @@ fn what_was_under_way_is_not_said_twice() {
         [(1, 70, Some("k")), (1, 500, Some("k")), (2, 500, Some("k")), (10, 500, Some("k")), (1, 500, None)]
     {
         let mut script = Script::new();
-        let attendance = || Attendance { key: key.map(str::to_owned), ..json("bob") };
+        let subscription = || Subscription { key: key.map(str::to_owned), ..json("bob") };
         script.attend(99, json("witness"));
-        (0..tabs).for_each(|tab| script.attend(tab, attendance()));
+        (0..tabs).for_each(|tab| script.attend(tab, subscription()));
         let say_all = |script: &mut Script| {
             for tab in 0..tabs {
                 for number in 0..says {
@@ -142,7 +142,7 @@ fn what_was_under_way_is_not_said_twice() {
         say_all(&mut script);
         if key.is_some() {
             script.leave(&(0..tabs).collect::<Vec<_>>());
-            (0..tabs).for_each(|tab| script.attend(tab, attendance()));
+            (0..tabs).for_each(|tab| script.attend(tab, subscription()));
         }
         script.take();
         say_all(&mut script);
@@ -155,10 +155,10 @@ fn what_was_under_way_is_not_said_twice() {
 
 #[test]
 fn a_name_is_kept_for_its_person_while_it_is_away() {
-    let keyed = |key: &str, name: &str| Attendance { key: Some(key.repeat(32)), ..json(name) };
+    let keyed = |key: &str, name: &str| Subscription { key: Some(key.repeat(32)), ..json(name) };
     let mut script = Script::new();
-    let called = |script: &mut Script, client: usize, attendance: Attendance| {
-        script.attend(client, attendance);
+    let called = |script: &mut Script, client: usize, subscription: Subscription| {
+        script.attend(client, subscription);
         let welcome = script.take().pop().expect("a welcome");
         let (_, you) = welcome.split_once(r#""you":"#).expect("somebody");
         let (_, name) = you.split_once(r#""name":""#).expect("a name");
@@ -172,7 +172,7 @@ fn a_name_is_kept_for_its_person_while_it_is_away() {
     assert_eq!(called(&mut script, 2, keyed("m", "ALICE")), "ALICE-3");
     assert_eq!(called(&mut script, 0, keyed("k", "alice")), "alice");
     script.leave(&[0]);
-    let without = Attendance { name: None, ..keyed("k", "") };
+    let without = Subscription { name: None, ..keyed("k", "") };
     assert_eq!(called(&mut script, 0, without), "alice", "who asks for none gets its own");
     script.say(0, Kind::Text, r#"{"type":"name","name":"zoe"}"#);
     script.leave(&[0]);
@@ -235,7 +235,7 @@ fn who_fills_memory_pays_with_its_own_rooms() {
         let be_in = |script: &mut Script, client, from: &str, name: String, texts: &[&str], stays: bool| {
             // Not by the script, which looks at all rooms after each step.
             let (address, now, id) = (SocketAddr::new(from.parse().expect("one"), 1), script.now, client);
-            let (id, purpose) = (ClientId::new(id), Purpose::Attend(at(Place::Room(name))));
+            let (id, purpose) = (ClientId::new(id), Endpoint::Channel(at(ChannelName::Room(name))));
             script.chat.enter(now, id, address, purpose, &mut |_| {});
             for text in texts {
                 script.chat.handle_message(now, id, Kind::Text, text.as_bytes(), &mut |_| {});
@@ -258,7 +258,7 @@ fn who_fills_memory_pays_with_its_own_rooms() {
             assert!(script.chat.keeping.bytes() <= keeping::HISTORIES_BYTES_MAX);
         }
         for (name, messages) in [("honest0", 20), ("honest1", 20), ("honest2", 20), ("used", 10)] {
-            let room = script.chat.places.get(&Place::Room(name.to_owned()));
+            let room = script.chat.by_name.get(&ChannelName::Room(name.to_owned()));
             let is_whole = room
                 .is_some_and(|room| script.chat.rooms[room.index()].history.behind(0, messages).is_some());
             assert!(is_whole, "{name}; the stranger stays: {stays}, visits: {visits}");
@@ -272,7 +272,7 @@ fn of_the_rooms_of_one_those_in_use_lose_last() {
     let mut script = Script::new();
     let big = "x".repeat(25 << 10);
     for room in 0..300 {
-        script.enter(room, Place::Room(format!("r{room}")));
+        script.enter(room, ChannelName::Room(format!("r{room}")));
         (0..10).for_each(|_| script.say(room, Kind::Text, &big));
         if room >= 100 {
             script.leave(&[room]);
@@ -281,7 +281,7 @@ fn of_the_rooms_of_one_those_in_use_lose_last() {
         script.forget_rooms();
     }
     let remembers = |room: usize| {
-        let room = script.chat.places.get(&Place::Room(format!("r{room}")))?;
+        let room = script.chat.by_name.get(&ChannelName::Room(format!("r{room}")))?;
         script.chat.rooms[room.index()].history.behind(0, 10).map(|_| ())
     };
     assert!((0..100).all(|room| remembers(room).is_some()), "in use");

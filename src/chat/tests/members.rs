@@ -94,13 +94,13 @@ fn a_list_of_members_is_right_again_when_a_room_is_small_again() {
 #[test]
 fn a_packet_of_renames_is_linear() {
     let mut script = Script::new();
-    let keyed = |key: usize| Attendance { key: Some(format!("{key:032}")), ..json(&format!("n{key}")) };
+    let keyed = |key: usize| Subscription { key: Some(format!("{key:032}")), ..json(&format!("n{key}")) };
     for client in 0..6_000 {
         script.chat.enter(
             script.now,
             ClientId::new(client),
             SocketAddr::from(([127, 0, 0, 1], 5000)),
-            Purpose::Attend(keyed(client / 2)),
+            Endpoint::Channel(keyed(client / 2)),
             &mut |_| {},
         );
     }
@@ -118,7 +118,7 @@ fn a_packet_of_renames_is_linear() {
         script.now,
         ClientId::new(6_000),
         SocketAddr::from(([127, 0, 0, 1], 5000)),
-        Purpose::Attend(Attendance { place: Place::Room("small".to_owned()), ..keyed(1) }),
+        Endpoint::Channel(Subscription { channel: ChannelName::Room("small".to_owned()), ..keyed(1) }),
         &mut |_| {},
     );
     let small = rename(&mut script, 6_000);

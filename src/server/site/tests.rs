@@ -11,14 +11,14 @@ fn site() -> Site {
 fn answer(target: &str, lines: &str) -> String {
     let host = if lines.contains("Host:") { "" } else { "Host: localhost:8080\r\n" };
     let head = format!("GET {target} HTTP/1.1\r\n{host}{lines}\r\n");
-    match site().answer(head.as_bytes(), Service::All, Access::Everything) {
+    match site().answer(head.as_bytes(), Service::All, Surface::Everything) {
         Ok(Answer::Respond(response, _)) => response.status().to_string(),
         Ok(Answer::Report(report, _)) => format!("{report:?}"),
         Ok(Answer::Open(_, purpose, _, slow)) => {
             let slow = slow.map_or(String::new(), |slow| format!(" {slow:?}"));
             match purpose {
-                Purpose::Echo => format!("echo{slow}"),
-                Purpose::Attend(Attendance { place, name, hears_self, form, key, since }) => {
+                Endpoint::Echo => format!("echo{slow}"),
+                Endpoint::Channel(Subscription { channel: place, name, hears_self, form, key, since }) => {
                     let form = if form == Form::Json { " json" } else { "" };
                     let key = key.map_or("", |_| " key");
                     let since = since.map_or(String::new(), |(seq, epoch)| format!(" since {seq} {epoch}"));
@@ -218,10 +218,10 @@ fn broken_handshakes_are_told_so() {
     assert_eq!(answer("/", &no_upgrade), "426");
     assert_eq!(answer("/", "Upgrade: h2c\r\nConnection: Upgrade\r\n"), "200");
     let draining =
-        site().answer(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", Service::Draining, Access::Everything);
+        site().answer(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", Service::Draining, Surface::Everything);
     assert_eq!(draining.expect_err("not our host").status(), 421);
     let draining =
-        site().answer(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", Service::Draining, Access::Everything);
+        site().answer(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", Service::Draining, Surface::Everything);
     assert_eq!(draining.expect_err("stopping").status(), 503);
 }
 
@@ -242,7 +242,7 @@ fn files_are_not_sent_twice() {
 #[test]
 fn the_page_may_load_nothing_from_elsewhere() {
     let Ok(Answer::Respond(response, true)) =
-        site().answer(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", Service::All, Access::Everything)
+        site().answer(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", Service::All, Surface::Everything)
     else {
         panic!("the page is there");
     };
@@ -272,11 +272,11 @@ fn operators_with_an_address_of_their_own_get_the_reports_there_and_only_there()
         ("/metrics", false, true),
         ("/dashboard", false, true),
     ] {
-        for (access, is_there) in [(Access::Users, users), (Access::Operators, operators)] {
+        for (surface, is_there) in [(Surface::Users, users), (Surface::Operators, operators)] {
             let head = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-            let answer = site().answer(head.as_bytes(), Service::All, access);
+            let answer = site().answer(head.as_bytes(), Service::All, surface);
             let is_missing = matches!(answer, Err(Refusal::NoSuchPath(_)));
-            assert_eq!(is_missing, !is_there, "{target} for {access:?}");
+            assert_eq!(is_missing, !is_there, "{target} for {surface:?}");
         }
     }
 }

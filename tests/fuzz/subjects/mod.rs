@@ -13,7 +13,8 @@ pub(crate) fn server(bytes: &[u8]) {
     server::run(bytes);
 }
 
-const LIMITS: websocket::Limits = websocket::Limits { message_bytes_max: 1000, fragments_max: 8 };
+const LIMITS: websocket::MessageLimits =
+    websocket::MessageLimits { message_bytes_max: 1000, fragments_max: 8 };
 
 /// A request head: its end does not depend on the pieces that it comes in, and what is found is parsed
 /// or refused.
@@ -57,7 +58,7 @@ pub(crate) fn frames(bytes: &[u8]) {
 /// The items of pieces, shown; and before the error if there was one.
 fn decode<'a>(
     pieces: impl IntoIterator<Item = &'a [u8]>,
-    limits: &websocket::Limits,
+    limits: &websocket::MessageLimits,
     compression: bool,
 ) -> Result<Vec<String>, (Vec<String>, ProtocolError)> {
     let mut decoder = Decoder::default();
@@ -83,7 +84,7 @@ fn decode<'a>(
 /// rest. It fails at its first bad byte, and nowhere else.
 pub(crate) fn utf8(bytes: &[u8]) {
     let Some((lengths, text)) = bytes.split_first_chunk::<8>() else { return };
-    let limits = websocket::Limits { message_bytes_max: text.len(), fragments_max: 9 };
+    let limits = websocket::MessageLimits { message_bytes_max: text.len(), fragments_max: 9 };
     let mut rest = text;
     let mut sent = Vec::new();
     // Where the bytes of the text stand in what is sent.
@@ -130,7 +131,7 @@ fn first_bad_byte(text: &[u8], error: std::str::Utf8Error) -> Option<usize> {
 pub(crate) fn inflate(bytes: &[u8]) {
     let [high, low, piece_bytes, payload @ ..] = bytes else { return };
     let message_bytes_max = usize::from(u16::from_be_bytes([*high, *low]));
-    let limits = websocket::Limits { message_bytes_max, fragments_max: 8 };
+    let limits = websocket::MessageLimits { message_bytes_max, fragments_max: 8 };
     let sent = reference::frame(0xC2, payload);
     let wanted = reference::decode(&sent, &limits, true);
     for piece_bytes in [usize::MAX, usize::from(*piece_bytes).max(1)] {

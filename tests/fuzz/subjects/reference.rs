@@ -1,8 +1,8 @@
 //! Naive decoders: each looks at the whole again and again, in the plainest way that RFC 6455 and
-//! RFC 7692 can be written down. Slow, and written without a look at those that they judge.
+//! RFC 7692 can be written down. SlowPolicy, and written without a look at those that they judge.
 
 use flate2::{Decompress, FlushDecompress, Status};
-use wsloop::websocket::{CloseFrame, Item, Kind, Limits};
+use wsloop::websocket::{CloseFrame, Item, Kind, MessageLimits};
 
 /// What there is of a frame at the start of some bytes.
 struct Frame {
@@ -15,7 +15,7 @@ struct Frame {
 /// The items in the bytes, shown; and before the close code if something is wrong.
 pub(super) fn decode(
     mut bytes: &[u8],
-    limits: &Limits,
+    limits: &MessageLimits,
     compression: bool,
 ) -> Result<Vec<String>, (Vec<String>, u16)> {
     let mut items = Vec::new();
@@ -55,7 +55,7 @@ pub(super) fn decode(
 fn frame_at(
     bytes: &[u8],
     open: Option<&(u8, Vec<u8>, u32)>,
-    limits: &Limits,
+    limits: &MessageLimits,
     compression: bool,
 ) -> Result<Option<Frame>, u16> {
     let Some(&first) = bytes.first() else { return Ok(None) };
@@ -142,7 +142,12 @@ pub(super) fn close(payload: &[u8]) -> Result<Option<(u16, &str)>, u16> {
 }
 
 /// What is known of a message of which these bytes have come: nothing yet, an item, or a close code.
-fn message_so_far(first: u8, bytes: &[u8], is_final: bool, limits: &Limits) -> Option<Result<String, u16>> {
+fn message_so_far(
+    first: u8,
+    bytes: &[u8],
+    is_final: bool,
+    limits: &MessageLimits,
+) -> Option<Result<String, u16>> {
     let is_text = first & 0x0F == 1;
     let is_compressed = first & 0x40 != 0;
     if !is_final {

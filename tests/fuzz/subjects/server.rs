@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use wsloop::clock::{Now, Time};
 use wsloop::connection;
-use wsloop::server::{Access, Limits, Outside, Readiness, Server, Site, Slow, Stream};
+use wsloop::server::{Environment, Readiness, Server, ServerLimits, Site, SlowPolicy, Stream, Surface};
 
 use super::LIMITS;
 
@@ -74,8 +74,8 @@ struct World {
 
 impl World {
     fn new() -> World {
-        let limits = Limits {
-            connection: connection::Limits {
+        let limits = ServerLimits {
+            connection: connection::ConnectionLimits {
                 websocket: LIMITS,
                 handshake_timeout: Duration::from_secs(10),
                 ping_interval: Duration::from_secs(20),
@@ -87,13 +87,13 @@ impl World {
             rate: None,
             compress_bytes_min: 16,
             history_messages_max: 100,
-            slow: Slow::Close,
+            slow: SlowPolicy::Close,
             buffered_bytes_max: 256 << 20,
             drain_timeout: Duration::from_secs(8),
         };
         let site = Site::new(vec!["localhost".to_owned()], Vec::new(), true);
         World {
-            server: Server::new(limits, site, jiff::tz::TimeZone::UTC, Outside::nothing()),
+            server: Server::new(limits, site, jiff::tz::TimeZone::UTC, Environment::nothing()),
             wires: Vec::new(),
             time: 0,
         }
@@ -142,7 +142,7 @@ impl World {
         let wire = Rc::new(RefCell::new(wire));
         let token = self.server.next_token();
         let address = "192.0.2.7:4242".parse().expect("an address");
-        if self.server.accept(self.now(), MemoryStream(Rc::clone(&wire)), address, Access::Everything) {
+        if self.server.accept(self.now(), MemoryStream(Rc::clone(&wire)), address, Surface::Everything) {
             self.tell(
                 token,
                 &wire,

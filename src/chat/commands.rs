@@ -1,13 +1,14 @@
 //! What is said in rooms, and what is answered: lines and JSON, side by side.
 
+use super::channel::Counts;
 use super::history::Said;
-use super::identity::{NAME_WORK, person_name};
+use super::identity::{Member, PersonId};
 use super::json::{self, Epoch, Event, Person, REF_BYTES_MAX, Request};
-use super::person::{Member, PersonId};
+use super::name_rules::{NAME_WORK, person_name};
 use super::refs::UNACKNOWLEDGED_MAX;
-use super::room::Counts;
-use super::{Chat, ClientId, Effect, Form, Place, RoomId, Seat, line, tell_json, tell_plain};
+use super::{ChannelName, Chat, Effect, Form, Membership, line, tell_json, tell_plain};
 use crate::clock::Now;
+use crate::id::{ChannelId, ClientId};
 use crate::websocket::{CloseCode, CloseFrame, Kind};
 
 /// Messages in an answer to `history`, if no number is given, and at most.
@@ -33,10 +34,10 @@ impl Chat {
         payload: &[u8],
         effect: &mut impl FnMut(Effect<'_>),
     ) {
-        let (room, form, index, hears_self) = match self.seat(client) {
-            Seat::Nowhere => return,
-            Seat::Echo => return effect(Effect::Send { client, kind, parts: &[payload] }),
-            Seat::Member { room, form, index, hears_self } => (room, form, index as usize, hears_self),
+        let (room, form, index, hears_self) = match self.membership(client) {
+            Membership::Nowhere => return,
+            Membership::Echo => return effect(Effect::Send { client, kind, parts: &[payload] }),
+            Membership::Member { room, form, index, hears_self } => (room, form, index as usize, hears_self),
         };
         if self.rooms[room.index()].voice(form, index).is_none() {
             let except = (!hears_self).then_some(client);
@@ -64,7 +65,7 @@ impl Chat {
         payload: &[u8],
         effect: &mut impl FnMut(Effect<'_>),
     ) -> u64 {
-        let Seat::Member { room: id, form, index, .. } = self.seat(client) else { return 0 };
+        let Membership::Member { room: id, form, index, .. } = self.membership(client) else { return 0 };
         let room = &mut self.rooms[id.index()];
         let before = room.history.cost();
         let most = self.limits.history_messages_max;
@@ -145,14 +146,14 @@ impl Chat {
             self.accept(now, client, Kind::Text, text.as_bytes(), effect);
             return;
         };
-        let Seat::Member { room, form, index, .. } = self.seat(client) else { return };
+        let Membership::Member { room, form, index, .. } = self.membership(client) else { return };
         let room = &self.rooms[room.index()];
         let voice = room.voice(form, index as usize).expect("this is a room");
         let (epoch, id, owner) = (room.epoch, voice.id, voice.owner);
-        let known = self.persons.refs.find(id, reference, epoch);
+        let known = self.identities.refs.find(id, reference, epoch);
         let seq = known.unwrap_or_else(|| {
             let seq = self.accept(now, client, Kind::Text, text.as_bytes(), effect);
-            self.persons.refs.note(now.time, id, owner, reference, epoch, seq);
+            self.identities.refs.note(now.time, id, owner, reference, epoch, seq);
             seq
         });
         send(client, &Event::Ack { reference, seq }, effect);
@@ -160,7 +161,7 @@ impl Chat {
 
     /// Somebody wants to be called something else. In a large room it alone is told, and the others a count.
     fn rename(&mut self, now: Now, client: ClientId, wish: &str, effect: &mut impl FnMut(Effect<'_>)) {
-        let Seat::Member { room: id, form, index, .. } = self.seat(client) else { return };
+        let Membership::Member { room: id, form, index, .. } = self.membership(client) else { return };
         let room = &mut self.rooms[id.index()];
         let person = room.voice(form, index as usize).expect("this is a room").id;
         let (from, to) = room.rename(form, index as usize, wish);
@@ -177,7 +178,7 @@ impl Chat {
     }
 
     fn answer_history(&self, client: ClientId, request: &Request<'_>, effect: &mut impl FnMut(Effect<'_>)) {
-        let Seat::Member { room, .. } = self.seat(client) else { return };
+        let Membership::Member { room, .. } = self.membership(client) else { return };
         let room = &self.rooms[room.index()];
         let before = request.before.unwrap_or(room.seq + 1);
         let limit = usize::try_from(request.limit.unwrap_or(PAGE_DEFAULT).min(PAGE_MAX)).unwrap_or(0);
@@ -195,7 +196,7 @@ impl Chat {
         limit: Option<u64>,
         effect: &mut impl FnMut(Effect<'_>),
     ) {
-        let Seat::Member { room, .. } = self.seat(client) else { return };
+        let Membership::Member { room, .. } = self.membership(client) else { return };
         let room = &self.rooms[room.index()];
         let count = room.person_count();
         effect(Effect::NamesCompared { count: count / PEOPLE_A_NAME + 1 });
@@ -204,8 +205,8 @@ impl Chat {
         send(client, &Event::Members { count, members, more }, effect);
     }
 
-    /// Announces a newcomer to the room, or to himself alone where the others get counts; and tells him
-    /// where he is, and what he has missed.
+    /// Announces a newcomer to the room, or to itself alone where the others get counts; and tells it
+    /// where it is, and what it has missed.
     pub(super) fn welcome(
         &mut self,
         now: Now,
@@ -214,7 +215,7 @@ impl Chat {
         since: Option<&(u64, String)>,
         effect: &mut impl FnMut(Effect<'_>),
     ) {
-        let Seat::Member { room: id, form, index, .. } = self.seat(client) else { return };
+        let Membership::Member { room: id, form, index, .. } = self.membership(client) else { return };
         let room = &self.rooms[id.index()];
         let Some(voice) = room.voice(form, index as usize) else { return };
         let line = &voice.welcome();
@@ -230,7 +231,7 @@ impl Chat {
                 .filter(|(_, epoch)| Epoch(room.epoch).is(epoch))
                 .and_then(|(since, _)| room.history.behind(*since, room.seq))
                 .filter(|missed| fit(missed.clone().map(Said::encoded_bytes), bytes_max));
-            let Place::Room(name) = room.place() else { return };
+            let ChannelName::Room(name) = room.place() else { return };
             let (members, more) = room.people();
             let welcome = Event::Welcome {
                 room: name,
@@ -241,7 +242,7 @@ impl Chat {
                 members,
                 more,
                 recovered: since.map(|_| missed.is_some()),
-                limits: json::Limits {
+                limits: json::ToldLimits {
                     message: self.limits.message_bytes_max,
                     unacknowledged: UNACKNOWLEDGED_MAX,
                     rate: self.limits.rate,
@@ -262,7 +263,7 @@ impl Chat {
     pub(super) fn tell_leave(
         &mut self,
         now: Now,
-        id: RoomId,
+        id: ChannelId,
         member: &Member,
         effect: &mut impl FnMut(Effect<'_>),
     ) {
@@ -275,20 +276,20 @@ impl Chat {
         tell_json(room, id, 0, || Event::Leave { person: member.into(), count }.encode(), effect);
     }
 
-    /// The leaver hears his own leave, then the connection is closed.
+    /// The leaver hears its own leave, then the connection is closed.
     fn quit(&mut self, now: Now, client: ClientId, effect: &mut impl FnMut(Effect<'_>)) {
-        let Seat::Member { room: id, form, index, .. } = self.seat(client) else { return };
+        let Membership::Member { room: id, form, index, .. } = self.membership(client) else { return };
         let room = &self.rooms[id.index()];
         let voice = room.voice(form, index as usize).expect("this is a room").clone();
         let is_told = voice.connections == 1 && !room.is_large;
         let line = &voice.logout(self.time.at(now.wall));
         if is_told {
-            // While he is still one of them, so that it is the last that he hears.
+            // While it is still one of them, so that it is the last that it hears.
             tell_plain(room, id, Kind::Text, line, effect);
         } else {
             effect(Effect::Send { client, kind: Kind::Text, parts: line });
         }
-        let gone = self.unseat(now, client);
+        let gone = self.unsubscribe(now, client);
         effect(Effect::Leave { room: id, form, client });
         let room = &self.rooms[id.index()];
         let count = room.person_count();
@@ -309,7 +310,7 @@ impl Chat {
         messages: u32,
         numbers: Option<(u64, u64)>,
     ) -> Option<Vec<u8>> {
-        let Seat::Member { room, form, index, .. } = self.seat(client) else { return None };
+        let Membership::Member { room, form, index, .. } = self.membership(client) else { return None };
         let room = &self.rooms[room.index()];
         room.voice(form, index as usize)?;
         let (count, (members, more)) = (room.person_count(), room.people());
@@ -323,7 +324,7 @@ impl Chat {
 
     /// Tells a client that hears JSON that it is over its rate.
     pub fn warn_of_rate(&self, client: ClientId, effect: &mut impl FnMut(Effect<'_>)) {
-        if let Seat::Member { form: Form::Json, .. } = self.seat(client) {
+        if let Membership::Member { form: Form::Json, .. } = self.membership(client) {
             let text = "too many messages a second for too long; say less, then connect again";
             send(client, &Event::Error { code: "rate", text, reference: None }, effect);
         }

@@ -369,9 +369,9 @@ fn names_of_places() {
         "é",
         "x²",
     ] {
-        assert_eq!(place_name(name).as_deref(), Ok(name));
+        assert_eq!(channel_name(name).as_deref(), Ok(name));
     }
-    assert_eq!(place_name("e\u{301}"), Ok("é".to_owned()));
+    assert_eq!(channel_name("e\u{301}"), Ok("é".to_owned()));
     for (name, error) in [
         ("", length),
         (&*"a".repeat(65), length),
@@ -400,9 +400,9 @@ fn names_of_places() {
         ("\u{301}a", M),
         ("q\u{301}\u{302}\u{303}", M),
     ] {
-        assert_eq!(place_name(name), Err(error), "{name:?}");
+        assert_eq!(channel_name(name), Err(error), "{name:?}");
     }
-    assert!(place_name(&"a".repeat(64)).is_ok());
+    assert!(channel_name(&"a".repeat(64)).is_ok());
 }
 
 #[test]

@@ -9,7 +9,7 @@ const PER_SECOND: u64 = 10;
 
 /// Counts lines.
 #[derive(Debug)]
-pub(super) struct Journal {
+pub(super) struct LogLimiter {
     /// Lines that may be written now, and since when that is so.
     allowed: u64,
     since: Time,
@@ -18,13 +18,13 @@ pub(super) struct Journal {
     withheld_total: u64,
 }
 
-impl Default for Journal {
-    fn default() -> Journal {
-        Journal { allowed: BURST, since: Time::default(), withheld: 0, withheld_total: 0 }
+impl Default for LogLimiter {
+    fn default() -> LogLimiter {
+        LogLimiter { allowed: BURST, since: Time::default(), withheld: 0, withheld_total: 0 }
     }
 }
 
-impl Journal {
+impl LogLimiter {
     /// Whether one more line may be written, and how many were withheld before it.
     pub(super) fn admit(&mut self, now: Time) -> Option<u64> {
         let seconds = now.since(self.since).as_secs();
@@ -58,16 +58,19 @@ mod tests {
 
     #[test]
     fn a_flood_is_cut_short_and_counted() {
-        let mut journal = Journal::default();
+        let mut log_limiter = LogLimiter::default();
         let at = Time::from_millis;
-        assert!((0..BURST).all(|_| journal.admit(at(5)) == Some(0)));
-        assert_eq!([journal.admit(at(6)), journal.admit(at(999))], [None, None]);
-        assert_eq!(journal.admit(at(1_500)), Some(2), "and says how many are missing");
-        assert!((1..PER_SECOND).all(|_| journal.admit(at(1_500)) == Some(0)));
-        assert_eq!(journal.admit(at(2_000)), None);
-        assert_eq!(journal.admit(at(3_600_000)), Some(1));
-        assert!((1..BURST).all(|_| journal.admit(at(3_600_000)) == Some(0)));
-        assert_eq!(journal.admit(at(3_600_000)), None);
-        assert_eq!((journal.take_withheld(), journal.take_withheld(), journal.withheld_total()), (1, 0, 4));
+        assert!((0..BURST).all(|_| log_limiter.admit(at(5)) == Some(0)));
+        assert_eq!([log_limiter.admit(at(6)), log_limiter.admit(at(999))], [None, None]);
+        assert_eq!(log_limiter.admit(at(1_500)), Some(2), "and says how many are missing");
+        assert!((1..PER_SECOND).all(|_| log_limiter.admit(at(1_500)) == Some(0)));
+        assert_eq!(log_limiter.admit(at(2_000)), None);
+        assert_eq!(log_limiter.admit(at(3_600_000)), Some(1));
+        assert!((1..BURST).all(|_| log_limiter.admit(at(3_600_000)) == Some(0)));
+        assert_eq!(log_limiter.admit(at(3_600_000)), None);
+        assert_eq!(
+            (log_limiter.take_withheld(), log_limiter.take_withheld(), log_limiter.withheld_total()),
+            (1, 0, 4)
+        );
     }
 }

@@ -7,13 +7,14 @@ use jiff::Timestamp;
 use slab::Slab;
 
 use super::history::History;
+use super::identity::{Member, PersonId};
 use super::json::Person;
 use super::kept::{Owner, Ticket};
 use super::names::Names;
-use super::person::{Member, PersonId};
 use super::secret::Secret;
-use super::{ClientId, Form, MEMBERS_TOLD_SINGLY_MAX, Place};
+use super::{ChannelName, Form, MEMBERS_TOLD_SINGLY_MAX};
 use crate::clock::Time;
+use crate::id::ClientId;
 use crate::websocket::Kind;
 
 /// A room or a topic and its members.
@@ -21,8 +22,8 @@ use crate::websocket::Kind;
 /// Invariant: the people are those whose slots stand in `order`, each at its position, and each is the voice of
 /// as many connections as it counts.
 #[derive(Debug)]
-pub(super) struct Room {
-    place: Place,
+pub(super) struct Channel {
+    place: ChannelName,
     /// By form.
     listeners: [Listeners; 2],
     people: Slab<Member>,
@@ -64,9 +65,9 @@ struct Listeners {
     voices: Vec<u32>,
 }
 
-impl Room {
-    pub(super) fn new(place: Place, epoch: u64, names: Secret) -> Room {
-        Room {
+impl Channel {
+    pub(super) fn new(place: ChannelName, epoch: u64, names: Secret) -> Channel {
+        Channel {
             place,
             listeners: Default::default(),
             people: Slab::new(),
@@ -84,7 +85,7 @@ impl Room {
         }
     }
 
-    pub(super) fn place(&self) -> &Place {
+    pub(super) fn place(&self) -> &ChannelName {
         &self.place
     }
 
@@ -142,7 +143,7 @@ impl Room {
         listeners.members.len() - 1
     }
 
-    /// Adds a connection of somebody, who is new or is [`Room::find`]ed here, and says at which index.
+    /// Adds a connection of somebody, who is new or is [`Channel::find`]ed here, and says at which index.
     pub(super) fn add(&mut self, form: Form, client: ClientId, mut member: Member) -> usize {
         let owner = member.owner;
         let slot = match self.by_id.get(&member.id) {

@@ -1,10 +1,10 @@
-//! What the server asks of the world outside, so that it needs no clock and no kernel of its own.
+//! What the server asks of the world environment, so that it needs no clock and no kernel of its own.
 
 use std::fmt;
 use std::time::Duration;
 
-/// What the server asks of the world outside.
-pub struct Outside {
+/// What the server asks of the world environment.
+pub struct Environment {
     /// A stopwatch that runs: the time since some moment.
     pub stopwatch: Box<dyn Fn() -> Duration>,
     /// What the kernel knows of this process.
@@ -41,10 +41,10 @@ pub struct LogLosses {
     pub write_failed: u64,
 }
 
-impl Outside {
+impl Environment {
     /// A world in which no time passes, and of which nothing is known: for tests.
-    pub fn nothing() -> Outside {
-        Outside {
+    pub fn nothing() -> Environment {
+        Environment {
             stopwatch: Box::new(|| Duration::ZERO),
             process: Process::default,
             log_losses: LogLosses::default,
@@ -53,8 +53,8 @@ impl Outside {
     }
 }
 
-impl fmt::Debug for Outside {
+impl fmt::Debug for Environment {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Outside")
+        formatter.write_str("Environment")
     }
 }
