@@ -25,3 +25,11 @@ macro_rules! index_of_a_slot {
 }
 index_of_a_slot!(ClientId);
 index_of_a_slot!(ChannelId);
+
+/// A person's number: it is never given again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PersonId(pub u64);
+
+/// A form, by its place in the list of those that are spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FormId(pub u8);

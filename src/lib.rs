@@ -10,25 +10,31 @@
 //! | `planted` | bugs on purpose, for the tests of the tests |
 //! | `process` | what the kernel knows of this process |
 //! | [`server`] | a slab of clients and the six phases of a turn |
+//! | [`forms`] | lines of text and JSON: how what happens is told, and read |
 //! | [`connection`] | one peer: bytes and time in, events out |
 //! | [`chat`] | rooms, topics, echo: messages in, effects out |
+//! | [`broker`] | who orders and keeps what channels accept |
 //! | [`websocket`] | RFC 6455 and RFC 7692, without I/O |
 //! | [`http`] | one request head in, one response out |
 //! | [`id`] | clients and channels as small numbers |
+//! | `secret` | numbers that nobody outside can foresee |
 //! | [`clock`] | time as an argument |
 //!
 //! Below `event_loop` nothing touches a clock, a poll or a socket: the tests run the same
 //! [`server::Server`] on a simulated network. The README tells the whole story.
 
+pub mod broker;
 pub mod chat;
 pub mod clock;
 pub mod config;
 pub mod connection;
 pub mod event_loop;
+pub mod forms;
 pub mod http;
 pub mod id;
 pub mod logging;
 mod planted;
 mod process;
+mod secret;
 pub mod server;
 pub mod websocket;

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use super::kept::{Kept, Owner, Ticket};
 use super::refs::Refs;
-use super::secret::Secret;
+use super::room_event::Profile;
 use crate::clock::Time;
-use crate::id::ChannelId;
+use crate::id::{ChannelId, PersonId};
+use crate::secret::Secret;
 
 /// A person with a key is known for so long after the last connection has gone.
 const PERSON_KEPT: Duration = Duration::from_secs(600);
@@ -22,10 +23,6 @@ const NAMES_HELD_MAX: usize = 8;
 /// What one costs: itself, twice by hash, and the name that is held in a room.
 const PERSON_BYTES: usize = 2 * (size_of::<(PersonId, KnownPerson)>() + size_of::<([u64; 2], PersonId)>());
 const HELD_NAME_BYTES: usize = 256;
-
-/// A person's number: it is never given again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct PersonId(pub(super) u64);
 
 /// Somebody in a room, with all connections there.
 #[derive(Clone, Debug)]
@@ -65,6 +62,11 @@ impl Member {
         }
     }
 
+    /// As the others see it.
+    pub(super) fn profile(&self) -> Profile<'_> {
+        Profile { id: self.id, who: &self.who, short: self.name() }
+    }
+
     /// Whether it has chosen its name.
     pub(super) fn is_named(&self) -> bool {
         self.ip_length == 0
@@ -76,7 +78,7 @@ impl Member {
     }
 }
 
-/// A room, by its slot and its epoch: the slot may be another's later.
+/// A room, by its slot and its generation: the slot may be another's later.
 pub(super) type RoomKey = (ChannelId, u64);
 
 /// Everybody who has a key, and what people have said.
@@ -174,6 +176,11 @@ impl Identities {
             .collect()
     }
 
+    /// Whether somebody has a key, and is known.
+    pub(super) fn is_known(&self, id: PersonId) -> bool {
+        self.known.contains_key(&id)
+    }
+
     /// When the next one is forgotten.
     pub(super) fn due(&self) -> Time {
         self.gone.due()
@@ -182,6 +189,8 @@ impl Identities {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU64;
+
     use super::*;
 
     fn member(id: PersonId, address: &str) -> Member {
@@ -202,20 +211,21 @@ mod tests {
         assert_eq!(first, persons.arrive(Some("secret")));
         assert_ne!(persons.arrive(None), persons.arrive(None), "without one, all differ");
         let alice = member(first, "10.0.0.1:1");
-        persons.refs.note(at(10), first, alice.owner, "a", 7, 120);
-        assert_eq!(persons.refs.find(first, "a", 7), Some(120));
-        assert_eq!(persons.refs.find(first, "a", 8), None, "another room");
+        let seq = NonZeroU64::new(120).expect("from one on");
+        persons.refs.note(at(10), first, alice.owner, 7, seq);
+        assert_eq!(persons.refs.find(first, 7), Some(seq));
+        assert_eq!(persons.refs.find(first, 8), None, "another ref");
         for time in [10, 20] {
             persons.leave(at(time), &alice);
         }
         assert!(persons.forget(at(600_019)).is_empty());
         assert_eq!(persons.arrive(Some("secret")), first);
-        assert_eq!(persons.refs.find(first, "a", 7), Some(120));
+        assert_eq!(persons.refs.find(first, 7), Some(seq));
         persons.leave(at(700_000), &alice);
         assert!(persons.forget(at(1_299_999)).is_empty(), "its time began anew");
         assert_eq!(persons.forget(at(1_300_000)), [(first, vec![])]);
         assert_ne!(persons.arrive(Some("secret")), first, "forgotten");
-        assert_eq!(persons.refs.find(first, "a", 7), None);
+        assert_eq!(persons.refs.find(first, 7), None);
     }
 
     #[test]

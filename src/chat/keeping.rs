@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::channel::Channel;
-use super::identity::{Member, PersonId, RoomKey};
+use super::channel::{Channel, ChannelState, Room};
+use super::identity::{Member, RoomKey};
 use super::kept::{Kept, Owner, common_level};
 use super::{ChannelName, Chat};
 use crate::clock::{Now, Time};
-use crate::id::ChannelId;
+use crate::id::{ChannelId, PersonId};
 use crate::planted::planted;
 
 /// A room in which nobody is keeps its history, and the names of people with a key, for so long.
@@ -28,7 +28,7 @@ const HELD_NAME_BYTES: usize = 256;
 /// The books of it.
 #[derive(Debug, Default)]
 pub(super) struct Keeping {
-    /// Rooms whose last member left in this turn.
+    /// Channels in which perhaps nobody is since this turn.
     emptied: Vec<ChannelId>,
     /// Rooms in which nobody is.
     kept: Kept<ChannelId>,
@@ -40,6 +40,11 @@ impl Keeping {
     /// What all of it takes.
     pub(super) fn bytes(&self) -> usize {
         self.kept.bytes() + self.in_use
+    }
+
+    /// Nobody may be in a channel any more.
+    pub(super) fn note_emptied(&mut self, id: ChannelId) {
+        self.emptied.push(id);
     }
 
     /// The history of a room in use has changed.
@@ -68,29 +73,32 @@ struct Estate {
 }
 
 impl Chat {
-    /// Forgets rooms without members, those with a history later; and people who have gone. Called when the turn's
-    /// messages are delivered, so that a room's slot does not change owner before.
-    pub fn forget_rooms(&mut self, now: Now, forgotten: &mut impl FnMut(ChannelId)) {
+    /// Forgets channels without members, rooms with a history later; and people who have gone. Called when the
+    /// turn's messages are delivered, so that a channel's slot does not change owner before.
+    pub fn forget_channels(&mut self, now: Now, forgotten: &mut impl FnMut(ChannelId)) {
         self.forget_persons(now);
         for id in std::mem::take(&mut self.keeping.emptied) {
-            let Some(room) = self.rooms.get_mut(id.index()).filter(|room| room.member_count() == 0) else {
+            let Some(channel) = self.channels.get_mut(id.index()).filter(|channel| channel.is_unused())
+            else {
                 continue;
             };
             if planted!("rooms_pile_up") {
                 continue;
             }
-            if room.is_forgettable() {
-                self.forget(id, forgotten);
-            } else if room.kept.is_none() {
-                let owner = room.owner.unwrap_or(Owner::NOBODY);
-                let due = now.time + EMPTY_ROOM_KEPT;
-                room.kept = Some(self.keeping.kept.add(id, owner, room.cost(), due));
-                self.keeping.in_use -= room.history.cost();
+            let bytes = channel.cost();
+            match &mut channel.room {
+                Some(room) if !room.is_forgettable() => {
+                    if room.kept.is_none() {
+                        let owner = room.owner.unwrap_or(Owner::NOBODY);
+                        room.kept = Some(self.keeping.kept.add(id, owner, bytes, now.time + EMPTY_ROOM_KEPT));
+                        self.keeping.in_use -= room.history.cost();
+                    }
+                }
+                _ => self.forget(id, forgotten),
             }
         }
         for _ in 0..FORGOTTEN_AT_ONCE_MAX {
             let Some(id) = self.keeping.kept.pop_due(now.time) else { break };
-            self.rooms[id.index()].kept = None;
             self.forget_kept(id, forgotten);
         }
         self.limit_histories(forgotten);
@@ -98,20 +106,20 @@ impl Chat {
 
     /// Somebody comes into a room: it is not forgotten now.
     pub(super) fn use_again(&mut self, id: ChannelId) {
-        let room = &mut self.rooms[id.index()];
+        let Some(room) = &mut self.channels[id.index()].room else { return };
         if let Some(ticket) = room.kept.take() {
             self.keeping.kept.remove(ticket);
             self.keeping.in_use += room.history.cost();
         }
     }
 
-    /// A connection has left a room: who has a key keeps the name there for a while.
+    /// A connection has left a channel: who has a key keeps the name in a room for a while.
     pub(super) fn retire(&mut self, now: Now, member: Option<&Member>, has_gone: bool, key: RoomKey) {
-        let room = &mut self.rooms[key.0.index()];
-        if room.member_count() == 0 {
-            self.keeping.emptied.push(key.0);
+        let channel = &mut self.channels[key.0.index()];
+        if channel.client_count() == 0 {
+            self.keeping.note_emptied(key.0);
         }
-        let Some(member) = member else { return };
+        let (Some(member), Some(room)) = (member, &mut channel.room) else { return };
         let mut given_up = None;
         if has_gone && member.is_named() {
             if member.has_key {
@@ -132,24 +140,27 @@ impl Chat {
         }
     }
 
-    fn release_name(&mut self, person: PersonId, (id, epoch): RoomKey) {
-        if let Some(room) = self.rooms.get_mut(id.index()).filter(|room| room.epoch == epoch) {
+    fn release_name(&mut self, person: PersonId, (id, generation): RoomKey) {
+        let channel = self.channels.get_mut(id.index()).filter(|channel| channel.generation == generation);
+        let Some(channel) = channel else { return };
+        if let Some(room) = &mut channel.room {
             room.names.release(person);
-            if room.member_count() == 0 && room.is_forgettable() {
-                self.keeping.emptied.push(id);
-            }
+        }
+        if channel.is_unused() {
+            self.keeping.note_emptied(id);
         }
     }
 
     fn forget(&mut self, id: ChannelId, forgotten: &mut impl FnMut(ChannelId)) {
         self.use_again(id);
-        self.keeping.in_use -= self.rooms[id.index()].history.cost();
+        let history = self.channels[id.index()].room.as_ref().map_or(0, |room| room.history.cost());
+        self.keeping.in_use -= history;
         self.forget_kept(id, forgotten);
     }
 
     fn forget_kept(&mut self, id: ChannelId, forgotten: &mut impl FnMut(ChannelId)) {
-        let room = self.rooms.remove(id.index());
-        self.by_name.remove(room.place());
+        let channel = self.channels.remove(id.index());
+        self.by_name.remove(&channel.name);
         forgotten(id);
     }
 
@@ -167,10 +178,7 @@ impl Chat {
             let in_use: usize = estate.in_use.iter().map(|(_, cost)| cost).sum();
             let gone = self.keeping.kept.evict_of(owner, level.saturating_sub(in_use), left);
             left -= gone.len();
-            for id in gone {
-                self.rooms[id.index()].kept = None;
-                self.forget_kept(id, forgotten);
-            }
+            gone.into_iter().for_each(|id| self.forget_kept(id, forgotten));
             self.trim(&estate.in_use, level);
         }
     }
@@ -181,8 +189,8 @@ impl Chat {
         for (owner, bytes) in self.keeping.kept.holdings() {
             estates.entry(owner).or_default().bytes += bytes;
         }
-        let in_use = self.rooms.iter().filter(|(_, room)| room.kept.is_none() && !room.history.is_empty());
-        for (index, room) in in_use {
+        let rooms = self.channels.iter().filter_map(|(index, channel)| Some((index, channel.room.as_ref()?)));
+        for (index, room) in rooms.filter(|(_, room)| room.kept.is_none() && !room.history.is_empty()) {
             let estate = estates.entry(room.owner.unwrap_or(Owner::NOBODY)).or_default();
             estate.bytes += room.history.cost();
             estate.in_use.push((ChannelId::new(index), room.history.cost()));
@@ -197,26 +205,33 @@ impl Chat {
         let sizes: Vec<usize> = rooms.iter().map(|(_, cost)| *cost).collect();
         let level = common_level(&sizes, bytes_max);
         for (id, before) in rooms.iter().filter(|(_, cost)| *cost > level) {
-            let history = &mut self.rooms[id.index()].history;
-            history.trim(level);
-            self.keeping.note_change(*before, history.cost());
+            let Some(room) = &mut self.channels[id.index()].room else { continue };
+            room.history.trim(level);
+            self.keeping.note_change(*before, room.history.cost());
         }
     }
 }
 
 impl Channel {
-    /// Whether there is nothing to remember of it.
-    fn is_forgettable(&self) -> bool {
-        self.history.is_empty() && self.names.held_count() == 0
+    /// Whether nobody is in it, and nothing of it is awaited.
+    fn is_unused(&self) -> bool {
+        self.client_count() == 0 && self.pending == 0 && self.state != ChannelState::Opening
     }
 
     /// What it takes while nobody is there.
     fn cost(&self) -> usize {
-        let (ChannelName::Room(name) | ChannelName::Topic(name)) = self.place();
-        // It stands in the slab and, with its place, among the places.
-        size_of::<Channel>()
-            + 2 * (size_of::<(ChannelName, ChannelId)>() + name.len())
-            + self.names.held_count() * HELD_NAME_BYTES
-            + self.history.cost()
+        let (ChannelName::Room(name) | ChannelName::Topic(name)) = &self.name;
+        // It stands in the slab and, with its name, among the names.
+        let itself = size_of::<Channel>() + 2 * (size_of::<(ChannelName, ChannelId)>() + name.len());
+        let of_room =
+            |room: &Room| size_of::<Room>() + room.names.held_count() * HELD_NAME_BYTES + room.history.cost();
+        itself + self.room.as_deref().map_or(0, of_room)
+    }
+}
+
+impl Room {
+    /// Whether there is nothing to remember of it.
+    fn is_forgettable(&self) -> bool {
+        self.history.is_empty() && self.names.held_count() == 0
     }
 }

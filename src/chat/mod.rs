@@ -1,63 +1,55 @@
-//! What messages mean: rooms, topics, echo. Clients and messages in, [`Effect`]s out; no sockets,
-//! no frames.
+//! What messages mean: rooms, topics, echo. Clients and messages in, [`Effect`]s out; no sockets, no frames, and no
+//! form: what happens is a [`RoomEvent`], and how it looks is for others.
+//!
+//! A message is accepted in two steps: the chat submits it ([`Chat::handle_message`] returns an
+//! [`Append`](crate::broker::Append)), and tells it when the broker has committed it ([`Chat::commit`]).
 
 mod channel;
 mod commands;
+mod effect;
+mod form_set;
 mod history;
 mod identity;
-mod json;
+mod join;
 mod keeping;
 mod kept;
-mod line;
 mod name_rules;
 mod names;
+mod pending;
 mod refs;
-mod secret;
+mod room_event;
+mod submit;
 
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
-use jiff::tz::TimeZone;
 use slab::Slab;
 
+pub use crate::broker::ChannelName;
 use crate::clock::{Now, Time};
-use crate::id::{ChannelId, ClientId};
+use crate::id::{ChannelId, ClientId, FormId};
 use crate::planted::planted;
-use crate::websocket::{CloseFrame, Kind};
-use channel::{Channel, Counts};
+use crate::secret::Secret;
+use channel::Channel;
+#[cfg(test)]
+pub(crate) use effect::Crowd;
+pub use effect::{Audience, Chore, Effect};
+pub use form_set::{BadCommand, Command, FormSet, Wish};
 use identity::{Identities, Member};
-use json::Event;
+pub use join::{Opening, Subscription};
 use keeping::Keeping;
-use kept::Owner;
-use line::LocalTime;
 pub use name_rules::{NAME_CHARACTERS_MAX, channel_name, person_name};
-use secret::Secret;
+use pending::Pending;
+pub use room_event::{Counts, LimitsTold, Profile, Reason, Refused, Reply, RoomEvent, Said, Welcome};
 
 /// In a room with more members, a line for each join and leave would be most of the traffic: a
 /// thousand joins told to a thousand members are a million lines. They are counted instead.
 pub const MEMBERS_TOLD_SINGLY_MAX: usize = 100;
 /// Counts are told at most so often.
 pub const COUNTS_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Where messages meet: what is said at a place is heard by all who are there.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum ChannelName {
-    /// A chat room: text becomes lines.
-    Room(String),
-    /// A topic: every message passes unchanged.
-    Topic(String),
-}
-
-/// How a member of a room is spoken to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Form {
-    /// Lines of text; in a topic the messages themselves.
-    #[default]
-    Plain,
-    /// JSON objects, subprotocol `wsloop.json`; rooms only.
-    Json,
-}
+/// What everybody may do in a room.
+const RIGHTS: &[&str] = &["read", "say", "presence", "history"];
 
 /// What a client connected for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,24 +60,7 @@ pub enum Endpoint {
     Channel(Subscription),
 }
 
-/// How a client wants to be at a place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subscription {
-    /// Where.
-    pub channel: ChannelName,
-    /// How it is spoken to.
-    pub form: Form,
-    /// Whether to hear one's own messages; in a room always.
-    pub hears_self: bool,
-    /// The name to be called by; rooms only.
-    pub name: Option<String>,
-    /// What several connections present that are one person; rooms only.
-    pub key: Option<String>,
-    /// The last message that was heard before, and its room's epoch; JSON only.
-    pub since: Option<(u64, String)>,
-}
-
-/// What a room may cost, and what its members are told of it.
+/// What a channel may cost, and what its members are told of it.
 #[derive(Clone, Copy, Debug)]
 pub struct ChannelLimits {
     /// Messages that a room remembers.
@@ -98,188 +73,55 @@ pub struct ChannelLimits {
     pub rate: Option<u32>,
 }
 
-/// What shall happen.
-#[derive(Debug)]
-pub enum Effect<'a> {
-    /// From here on the client hears the room.
-    Join {
-        /// What is heard.
-        room: ChannelId,
-        /// In which form.
-        form: Form,
-        /// By whom.
-        client: ClientId,
-    },
-    /// From here on the client hears the room no more.
-    Leave {
-        /// What was heard.
-        room: ChannelId,
-        /// In which form.
-        form: Form,
-        /// By whom.
-        client: ClientId,
-    },
-    /// A message for all members of a room who hear one form.
-    Publish {
-        /// Where it is heard.
-        room: ChannelId,
-        /// By whom.
-        form: Form,
-        /// The members that it is for, with the one who does not hear it.
-        audience: usize,
-        /// Who does not hear it.
-        except: Option<ClientId>,
-        /// Text or binary.
-        kind: Kind,
-        /// The message; the parts are joined.
-        parts: &'a [&'a [u8]],
-        /// Its number among those that the room accepted; zero where that does not matter.
-        seq: u64,
-    },
-    /// A message for one client.
-    Send {
-        /// To whom.
-        client: ClientId,
-        /// Text or binary.
-        kind: Kind,
-        /// The message; the parts are joined.
-        parts: &'a [&'a [u8]],
-    },
-    /// Names were compared with others: nothing is sent of it, but it takes time.
-    NamesCompared {
-        /// As many names of ASCII would have taken as long.
-        count: usize,
-    },
-    /// The conversation with a client ends, after all that it is owed.
-    Close {
-        /// With whom.
-        client: ClientId,
-        /// How.
-        frame: CloseFrame,
-    },
-}
-
 /// All rooms, topics and who is where.
 #[derive(Debug)]
 pub struct Chat {
-    rooms: Slab<Channel>,
+    channels: Slab<Channel>,
     by_name: HashMap<ChannelName, ChannelId>,
     /// By client.
     memberships: Vec<Membership>,
     identities: Identities,
     keeping: Keeping,
+    pending: Pending,
     /// Rooms with counts to tell, the earliest first.
     counts_due: VecDeque<(Time, ChannelId)>,
-    time: LocalTime,
+    forms: Rc<dyn FormSet>,
     limits: ChannelLimits,
-    /// Of rooms; the next one differs.
-    epoch: u64,
+    /// Of the last channel.
+    generation: u64,
     /// What names are hashed with.
     names: Secret,
 }
 
-/// Where a client sits.
+/// Where a client is.
 #[derive(Clone, Copy, Debug)]
 enum Membership {
     Nowhere,
     Echo,
-    Member { room: ChannelId, form: Form, hears_self: bool, index: u32 },
+    Member { channel: ChannelId, form: FormId, hears_self: bool, index: u32 },
 }
 
 impl Chat {
-    /// No rooms yet; lines will bear the local time of this zone. `seed` makes the epochs of this server differ
-    /// from those of others, and of its own before a restart.
-    pub fn new(zone: TimeZone, limits: ChannelLimits, seed: u64) -> Chat {
+    /// No channels yet. `seed` keys the hashes of this server.
+    pub fn new(forms: Rc<dyn FormSet>, limits: ChannelLimits, seed: u64) -> Chat {
         Chat {
-            rooms: Slab::new(),
+            channels: Slab::new(),
             by_name: HashMap::new(),
             memberships: Vec::new(),
             identities: Identities::new(seed),
             keeping: Keeping::default(),
+            pending: Pending::default(),
             counts_due: VecDeque::new(),
-            time: LocalTime::new(zone),
+            forms,
             limits,
-            epoch: Secret::new(seed, "epochs").hash(""),
+            generation: 0,
             names: Secret::new(seed, "names"),
         }
     }
 
-    /// A client has connected.
-    pub fn enter(
-        &mut self,
-        now: Now,
-        client: ClientId,
-        address: SocketAddr,
-        purpose: Endpoint,
-        effect: &mut impl FnMut(Effect<'_>),
-    ) {
-        if self.memberships.len() <= client.index() {
-            self.memberships.resize(client.index() + 1, Membership::Nowhere);
-        }
-        assert!(matches!(self.memberships[client.index()], Membership::Nowhere), "a client enters once");
-        match purpose {
-            Endpoint::Echo => self.memberships[client.index()] = Membership::Echo,
-            Endpoint::Channel(subscription) => self.attend(now, client, address, subscription, effect),
-        }
-    }
-
-    fn attend(
-        &mut self,
-        now: Now,
-        client: ClientId,
-        address: SocketAddr,
-        subscription: Subscription,
-        effect: &mut impl FnMut(Effect<'_>),
-    ) {
-        let Subscription { channel, form, hears_self, name, key, since } = subscription;
-        self.forget_persons(now);
-        let is_room = matches!(channel, ChannelName::Room(_));
-        let id = self.channel_of(channel);
-        self.use_again(id);
-        let (index, is_new) = if is_room {
-            let (member, is_new) = self.member_for(id, address, form, name.as_deref(), key.as_deref());
-            let room = &mut self.rooms[id.index()];
-            effect(Effect::NamesCompared { count: room.names.take_compared() });
-            room.is_large |= is_new && room.person_count() >= MEMBERS_TOLD_SINGLY_MAX;
-            if is_new && !room.is_large {
-                // To those who are here already; a line comes behind, since a newcomer hears its own.
-                let (person, count) = ((&member).into(), room.person_count() + 1);
-                tell_json(room, id, 0, || Event::Join { person, count }.encode(), effect);
-            }
-            (room.add(form, client, member), is_new)
-        } else {
-            (self.rooms[id.index()].add_listener(form, client), false)
-        };
-        effect(Effect::Join { room: id, form, client });
-        let index = u32::try_from(index).expect("members are clients");
-        self.memberships[client.index()] = Membership::Member { room: id, form, hears_self, index };
-        self.welcome(now, client, is_new, since.as_ref(), effect);
-    }
-
-    /// Who comes with a connection, and whether it is somebody new here: called as it wishes, if nobody else is
-    /// called that.
-    fn member_for(
-        &mut self,
-        room: ChannelId,
-        address: SocketAddr,
-        form: Form,
-        wish: Option<&str>,
-        key: Option<&str>,
-    ) -> (Member, bool) {
-        let id = self.identities.arrive(key);
-        let room = &mut self.rooms[room.index()];
-        if let Some(known) = room.find(id) {
-            let mut member = known.clone();
-            member.owner = Owner::of(address);
-            return (member, false);
-        }
-        let name = room.names.take(id, wish);
-        let guest = || format!("guest{}", id.0);
-        let name = match form {
-            Form::Json => name.or_else(|| room.names.take(id, Some(&guest()))),
-            Form::Plain => name,
-        };
-        (Member::new(id, address, name.as_deref(), key.is_some()), true)
+    /// A client has connected to hear itself.
+    pub fn echo(&mut self, client: ClientId) {
+        *self.vacant_membership(client) = Membership::Echo;
     }
 
     /// Clients have gone, for whatever reason: those who stay are told. Of the ones who go
@@ -287,13 +129,13 @@ impl Chat {
     pub fn leave(&mut self, now: Now, clients: &[ClientId], effect: &mut impl FnMut(Effect<'_>)) {
         let mut gone = Vec::new();
         for &client in clients {
-            if let Some((room, form, member)) = self.unsubscribe(now, client) {
-                effect(Effect::Leave { room, form, client });
-                gone.extend(member.map(|member| (room, member)));
+            if let Some((channel, form, member)) = self.unsubscribe(now, client) {
+                effect(Effect::Leave { channel, form, client });
+                gone.extend(member.map(|member| (channel, member)));
             }
         }
-        for (room, member) in gone {
-            self.tell_leave(now, room, &member, effect);
+        for (channel, member) in gone {
+            self.tell_leave(now, channel, &member, effect);
         }
     }
 
@@ -301,102 +143,119 @@ impl Chat {
     pub fn handle_timeout(&mut self, now: Now, effect: &mut impl FnMut(Effect<'_>)) {
         while let Some(&(due, id)) = self.counts_due.front().filter(|(due, _)| *due <= now.time) {
             self.counts_due.pop_front();
-            // The slot may belong to another room by now, which has its own time.
-            let Some(room) = self.rooms.get_mut(id.index()).filter(|room| room.counts_due == Some(due))
-            else {
+            // The slot may belong to another channel by now, which has its own time.
+            let Some(channel) = self.channels.get_mut(id.index()) else { continue };
+            let Some(room) = channel.room.as_mut().filter(|room| room.counts_due == Some(due)) else {
                 continue;
             };
             room.counts_due = None;
             let counts = std::mem::take(&mut room.counts);
             room.is_large = room.person_count() > MEMBERS_TOLD_SINGLY_MAX;
-            let room = &self.rooms[id.index()];
-            let line = line::counts(self.time.at(now.wall), counts, room.member_count());
-            tell_plain(room, id, Kind::Text, &[line.as_bytes()], effect);
             // From here on each is told again, so everybody is introduced to everybody.
+            let channel = &self.channels[id.index()];
+            let Some(room) = &channel.room else { continue };
             let members = (!room.is_large).then(|| room.people().0);
-            let event = || Event::presence(room.person_count(), counts, members, false).encode();
-            tell_json(room, id, 0, event, effect);
+            let (time, count, connections) = (now.wall, room.person_count(), channel.client_count());
+            let event = RoomEvent::Counted { time, counts, connections, count, members };
+            tell(channel, id, &event, effect);
         }
     }
 
-    /// When [`Chat::handle_timeout`] and [`Chat::forget_rooms`] want to be called.
+    /// When [`Chat::handle_timeout`] and [`Chat::forget_channels`] want to be called.
     pub fn deadline(&self) -> Time {
         let counts = self.counts_due.front().map_or(Time::NEVER, |(due, _)| *due);
         counts.min(self.keeping.due()).min(self.identities.due())
     }
 
-    /// Who hears one form of what is published in a room.
-    pub fn members(&self, room: ChannelId, form: Form) -> &[ClientId] {
-        self.rooms.get(room.index()).map_or(&[], |room| room.members(form))
+    /// Who hears one form of what is told in a channel.
+    pub fn members(&self, channel: ChannelId, form: FormId) -> &[ClientId] {
+        self.channels.get(channel.index()).map_or(&[], |channel| channel.clients(form))
     }
 
     /// Where a client is a member.
-    pub fn room_of(&self, client: ClientId) -> Option<ChannelId> {
+    pub fn channel_of(&self, client: ClientId) -> Option<ChannelId> {
         match self.membership(client) {
-            Membership::Member { room, .. } => Some(room),
+            Membership::Member { channel, .. } => Some(channel),
             Membership::Nowhere | Membership::Echo => None,
         }
     }
 
-    /// Whether a client speaks the JSON form.
-    pub fn hears_json(&self, client: ClientId) -> bool {
-        matches!(self.membership(client), Membership::Member { form: Form::Json, .. })
+    /// Whether a client has said so much that is not answered that it is not to be read now.
+    pub fn is_held_back(&self, client: ClientId) -> bool {
+        self.pending.holds_back(client)
+    }
+
+    /// Memory of what was said and is not answered.
+    pub fn pending_bytes(&self) -> usize {
+        self.pending.bytes()
     }
 
     /// All rooms and topics with members, and how many are there.
-    pub fn rooms(&self) -> impl Iterator<Item = (ChannelId, &ChannelName, usize)> {
-        let all = self.rooms.iter();
-        all.map(|(index, room)| (ChannelId::new(index), room.place(), room.member_count()))
+    pub fn channels(&self) -> impl Iterator<Item = (ChannelId, &ChannelName, usize)> {
+        let all = self.channels.iter();
+        all.map(|(index, channel)| (ChannelId::new(index), &channel.name, channel.client_count()))
             .filter(|(_, _, members)| *members > 0)
     }
 
     /// Rooms and topics with members.
-    pub fn room_count(&self) -> usize {
-        self.rooms().count()
+    pub fn channel_count(&self) -> usize {
+        self.channels().count()
     }
 
     /// The same, with those that are kept for their history.
-    pub fn kept_room_count(&self) -> usize {
-        self.rooms.len()
+    pub fn kept_channel_count(&self) -> usize {
+        self.channels.len()
     }
 
     fn membership(&self, client: ClientId) -> Membership {
         self.memberships.get(client.index()).copied().unwrap_or(Membership::Nowhere)
     }
 
-    fn channel_of(&mut self, name: ChannelName) -> ChannelId {
-        if let Some(&room) = self.by_name.get(&name) {
-            return room;
+    fn vacant_membership(&mut self, client: ClientId) -> &mut Membership {
+        if self.memberships.len() <= client.index() {
+            self.memberships.resize(client.index() + 1, Membership::Nowhere);
         }
-        // Odd, so that all values come before one comes again.
-        self.epoch = self.epoch.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let room = ChannelId::new(self.rooms.insert(Channel::new(name.clone(), self.epoch, self.names)));
-        self.by_name.insert(name, room);
-        room
+        let membership = &mut self.memberships[client.index()];
+        assert!(matches!(membership, Membership::Nowhere), "a client comes in once");
+        membership
     }
 
-    fn unsubscribe(&mut self, now: Now, client: ClientId) -> Option<(ChannelId, Form, Option<Member>)> {
-        let seat = self.memberships.get_mut(client.index())?;
-        let Membership::Member { room: id, form, index, .. } = std::mem::replace(seat, Membership::Nowhere)
+    /// Takes a client out of where it is. The member is there if the person has gone with it.
+    fn unsubscribe(&mut self, now: Now, client: ClientId) -> Option<(ChannelId, FormId, Option<Member>)> {
+        let membership = self.memberships.get_mut(client.index())?;
+        let Membership::Member { channel: id, form, index, .. } =
+            std::mem::replace(membership, Membership::Nowhere)
         else {
             return None;
         };
-        let room = &mut self.rooms[id.index()];
-        let (member, moved, has_gone) = room.remove(form, index as usize);
-        let key = (id, room.epoch);
-        self.retire(now, member.as_ref(), has_gone, key);
-        if let Some(moved) = moved.filter(|_| !planted!("seat_not_updated")) {
+        self.pending.forget_client(client);
+        let channel = &mut self.channels[id.index()];
+        let removed = channel.remove(form, index as usize);
+        let key = (id, channel.generation);
+        self.retire(now, removed.member.as_ref(), removed.has_gone, key);
+        if let Some(moved) = removed.moved.filter(|_| !planted!("seat_not_updated")) {
             match &mut self.memberships[moved.index()] {
                 Membership::Member { index: moved_index, .. } => *moved_index = index,
-                Membership::Nowhere | Membership::Echo => unreachable!("members have memberships"),
+                Membership::Nowhere | Membership::Echo => unreachable!("who is moved is a member"),
             }
         }
-        Some((id, form, member.filter(|_| has_gone)))
+        Some((id, form, removed.member.filter(|_| removed.has_gone)))
+    }
+
+    /// Somebody has gone: those who stay are told, or in a large room counted.
+    fn tell_leave(&mut self, now: Now, id: ChannelId, member: &Member, effect: &mut impl FnMut(Effect<'_>)) {
+        let channel = &self.channels[id.index()];
+        let Some(room) = &channel.room else { return };
+        if room.is_large {
+            return self.count(now, id, |counts| counts.left += 1);
+        }
+        let (time, person, count) = (now.wall, member.profile(), room.person_count());
+        tell(channel, id, &RoomEvent::Left { time, person, count }, effect);
     }
 
     /// Counts what is not told at once.
     fn count(&mut self, now: Now, id: ChannelId, what: impl FnOnce(&mut Counts)) {
-        let room = &mut self.rooms[id.index()];
+        let Some(room) = self.channels[id.index()].room.as_mut() else { return };
         what(&mut room.counts);
         if room.counts_due.is_none() {
             let due = now.time + COUNTS_INTERVAL;
@@ -406,34 +265,15 @@ impl Chat {
     }
 }
 
-/// Publishes something to those who hear lines, or a topic's messages.
-fn tell_plain(
-    room: &Channel,
-    id: ChannelId,
-    kind: Kind,
-    parts: &[&[u8]],
-    effect: &mut impl FnMut(Effect<'_>),
-) {
-    let audience = room.members(Form::Plain).len();
-    if audience > 0 {
-        let (form, except, seq) = (Form::Plain, None, 0);
-        effect(Effect::Publish { room: id, form, audience, except, kind, parts, seq });
-    }
+/// Tells all who hear a channel of something that has no number.
+fn tell(channel: &Channel, id: ChannelId, event: &RoomEvent<'_>, effect: &mut impl FnMut(Effect<'_>)) {
+    let audience = Audience(channel.listeners());
+    effect(Effect::Tell { channel: id, audience, except: None, number: None, event });
 }
 
-/// Publishes something to those who hear JSON; it is not even written down if there are none.
-fn tell_json(
-    room: &Channel,
-    id: ChannelId,
-    seq: u64,
-    json: impl FnOnce() -> Vec<u8>,
-    effect: &mut impl FnMut(Effect<'_>),
-) {
-    let audience = room.members(Form::Json).len();
-    if audience > 0 {
-        let (form, except, kind) = (Form::Json, None, Kind::Text);
-        effect(Effect::Publish { room: id, form, audience, except, kind, parts: &[&json()], seq });
-    }
+/// Tells one client what it waits for.
+fn send(client: ClientId, form: FormId, reply: &Reply<'_>, effect: &mut impl FnMut(Effect<'_>)) {
+    effect(Effect::Send { client, form, reply, droppable: false });
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::identity::PersonId;
 use super::name_rules::{NAME_CHARACTERS_MAX, NAME_WORK, looks};
-use super::secret::Secret;
+use crate::id::PersonId;
+use crate::secret::Secret;
 
 /// So many numbers are tried one after the other; then each is twice the last, so that a name which thousands
 /// bear is found room for in a few steps.

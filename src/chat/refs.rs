@@ -2,12 +2,13 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hash as _, Hasher};
+use std::num::NonZeroU64;
 use std::time::Duration;
 
-use super::identity::PersonId;
 use super::kept::{Owner, common_level};
-use super::secret::Secret;
 use crate::clock::Time;
+use crate::id::PersonId;
+use crate::secret::Secret;
 
 /// What a client may have said without having heard an acknowledgement; `welcome` tells it.
 pub(super) const UNACKNOWLEDGED_MAX: usize = 500;
@@ -36,7 +37,7 @@ pub(super) struct Refs {
 #[derive(Debug)]
 struct Window {
     owner: Owner,
-    numbers: HashMap<u64, u64, BuildHasherDefault<Hashed>>,
+    numbers: HashMap<u64, NonZeroU64, BuildHasherDefault<Hashed>>,
     /// With the second in which it was said, the oldest first.
     order: VecDeque<(u64, u32)>,
 }
@@ -64,22 +65,13 @@ impl Refs {
         Refs { secret, windows: HashMap::new(), bytes: 0, bytes_max: BYTES_MAX }
     }
 
-    /// The number of what this person said with this `ref` before, in the room of this epoch.
-    pub(super) fn find(&self, id: PersonId, reference: &str, epoch: u64) -> Option<u64> {
-        self.windows.get(&id)?.numbers.get(&self.hash(reference, epoch)).copied()
+    /// The number of what this person said with the `ref` of this hash before.
+    pub(super) fn find(&self, id: PersonId, hash: u64) -> Option<NonZeroU64> {
+        self.windows.get(&id)?.numbers.get(&hash).copied()
     }
 
     /// Notes what was said with a `ref`.
-    pub(super) fn note(
-        &mut self,
-        now: Time,
-        id: PersonId,
-        owner: Owner,
-        reference: &str,
-        epoch: u64,
-        seq: u64,
-    ) {
-        let hash = self.hash(reference, epoch);
+    pub(super) fn note(&mut self, now: Time, id: PersonId, owner: Owner, hash: u64, seq: NonZeroU64) {
         let before = self.windows.get(&id).map_or(0, Window::bytes);
         let window = self.windows.entry(id).or_insert_with(|| Window {
             owner,
@@ -105,10 +97,10 @@ impl Refs {
         }
     }
 
-    /// Keyed, so that nobody can choose two that are one.
-    fn hash(&self, reference: &str, epoch: u64) -> u64 {
+    /// What a `ref` is known by in the channel of this generation. Keyed, so that nobody can choose two that are one.
+    pub(super) fn hash(&self, reference: &str, generation: u64) -> u64 {
         let mut hasher = self.secret.hasher();
-        epoch.hash(&mut hasher);
+        generation.hash(&mut hasher);
         reference.hash(&mut hasher);
         hasher.finish()
     }
@@ -177,7 +169,7 @@ fn seconds(time: Duration) -> u32 {
 mod tests {
     use super::*;
 
-    const EPOCH: u64 = 7;
+    const GENERATION: u64 = 7;
 
     fn refs(bytes_max: usize) -> Refs {
         Refs { bytes_max, ..Refs::new(Secret::new(1, "refs")) }
@@ -188,11 +180,18 @@ mod tests {
     }
 
     fn say(refs: &mut Refs, now: Time, id: PersonId, owner: Owner, numbers: std::ops::Range<u64>) {
-        numbers.for_each(|seq| refs.note(now, id, owner, &format!("{}-{seq}", id.0), EPOCH, seq));
+        numbers.for_each(|number| {
+            let hash = refs.hash(&format!("{}-{number}", id.0), GENERATION);
+            refs.note(now, id, owner, hash, NonZeroU64::MIN.saturating_add(number));
+        });
     }
 
     fn known(refs: &Refs, id: PersonId, numbers: std::ops::Range<u64>) -> usize {
-        numbers.filter(|seq| refs.find(id, &format!("{}-{seq}", id.0), EPOCH) == Some(*seq)).count()
+        let is_known = |number: &u64| {
+            let hash = refs.hash(&format!("{}-{number}", id.0), GENERATION);
+            refs.find(id, hash).map(NonZeroU64::get) == Some(number + 1)
+        };
+        numbers.filter(is_known).count()
     }
 
     #[test]
@@ -208,8 +207,8 @@ mod tests {
         say(&mut refs, at(602), id, owner(1), 6_001..6_002);
         assert_eq!(known(&refs, id, 0..6_000), 0, "now they are");
         assert_eq!(known(&refs, id, 6_000..6_002), 2);
-        assert_eq!(refs.find(PersonId(2), "1-6000", EPOCH), None, "somebody else");
-        assert_eq!(refs.find(id, "1-6000", EPOCH + 1), None, "another room");
+        assert_eq!(refs.find(PersonId(2), refs.hash("1-6000", GENERATION)), None, "somebody else");
+        assert_eq!(refs.find(id, refs.hash("1-6000", GENERATION + 1)), None, "another room");
         refs.forget(id);
         assert_eq!((refs.bytes, refs.windows.len()), (0, 0));
     }

@@ -1,5 +1,7 @@
 //! Requests and their answers: a WebSocket, a page, a report, or a refusal.
 
+use std::net::SocketAddr;
+
 use log::{debug, info};
 
 use super::metrics::{self, Gauges};
@@ -7,6 +9,8 @@ use super::phases::note_withheld;
 use super::redact::first_line;
 use super::site::{Answer, ReportKind, Service};
 use super::{Mode, Server, Stream, prices};
+use crate::broker::Outcome;
+use crate::chat::{Endpoint, Opening, Subscription};
 use crate::clock::Now;
 use crate::http::{Refusal, Response};
 use crate::id::ClientId;
@@ -35,9 +39,11 @@ impl<S: Stream> Server<S> {
                 client.slow = slow.unwrap_or(client.slow);
                 self.websockets += 1;
                 self.counters.opened += 1;
-                self.chat.enter(now, id, address, purpose, &mut |effect| self.outgoing.apply(effect));
-                if let Some(room) = self.chat.room_of(id) {
-                    self.clients[id.index()].account = self.ledger.attach(room);
+                match purpose {
+                    Endpoint::Echo => self.chat.echo(id),
+                    Endpoint::Channel(subscription) => {
+                        self.join(now, id, address, subscription);
+                    }
                 }
                 return;
             }
@@ -50,6 +56,18 @@ impl<S: Stream> Server<S> {
         debug!("{} got {}: {}", client.address, response.status(), first_line(head));
         let pieces = response.into_pieces(Some(now.wall), with_body);
         client.connection.respond(now.time, &self.buffered, pieces, true);
+    }
+
+    fn join(&mut self, now: Now, id: ClientId, address: SocketAddr, subscription: Subscription) {
+        if let Opening::Ask(channel) = self.chat.open(&subscription.channel)
+            && let Outcome::Now(opened) = self.broker.open(now, channel, &subscription.channel)
+        {
+            self.chat.opened(channel, opened);
+        }
+        self.chat.join(now, id, address, subscription, &mut |effect| self.outgoing.apply(effect));
+        if let Some(channel) = self.chat.channel_of(id) {
+            self.clients[id.index()].account = self.ledger.attach(channel);
+        }
     }
 
     /// Answers a request with a refusal.
@@ -76,7 +94,7 @@ impl<S: Stream> Server<S> {
 
     /// A report on the server at this moment.
     fn report(&mut self, now: Now, report: ReportKind) -> Response {
-        let items = self.clients.len() + self.chat.kept_room_count();
+        let items = self.clients.len() + self.chat.kept_channel_count();
         self.outgoing.charge(prices::REPORT + items * prices::REPORT_ITEM);
         match report {
             ReportKind::Stats => self.stats(now),

@@ -1,9 +1,9 @@
-//! What the server asks of the world environment, so that it needs no clock and no kernel of its own.
+//! What the server asks of the world outside, so that it needs no clock and no kernel of its own.
 
 use std::fmt;
 use std::time::Duration;
 
-/// What the server asks of the world environment.
+/// What the server asks of the world outside.
 pub struct Environment {
     /// A stopwatch that runs: the time since some moment.
     pub stopwatch: Box<dyn Fn() -> Duration>,

@@ -38,14 +38,18 @@ mod times;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use slab::Slab;
 
+use crate::broker::{Broker, MemoryBroker};
+use crate::chat::FormSet;
 use crate::chat::{self, Chat};
 use crate::clock::{Now, Time};
 use crate::connection::{self, Connection, SendOutcome};
+use crate::forms::Forms;
 use crate::http::Refusal;
 use crate::id::ClientId;
 use crate::planted::planted;
@@ -127,6 +131,7 @@ pub struct Server<S> {
     addresses: AddressCounts,
     places: Places,
     chat: Chat,
+    broker: Box<dyn Broker>,
     outgoing: Outgoing,
     deadlines: Deadlines,
     rate_limiter: RateLimiter,
@@ -209,6 +214,19 @@ enum Mode {
 impl<S: Stream> Server<S> {
     /// A server without clients.
     pub fn new(limits: ServerLimits, site: Site, zone: TimeZone, environment: Environment) -> Server<S> {
+        let broker = Box::new(MemoryBroker::new(environment.seed));
+        Server::with(limits, site, Forms::standard(zone), broker, environment)
+    }
+
+    /// The same, which speaks these forms, and whose channels are kept by this broker.
+    pub fn with(
+        limits: ServerLimits,
+        site: Site,
+        forms: Forms,
+        broker: Box<dyn Broker>,
+        environment: Environment,
+    ) -> Server<S> {
+        let forms = Rc::new(forms);
         let buffered = Meter::new();
         let room = chat::ChannelLimits {
             history_messages_max: limits.history_messages_max,
@@ -220,8 +238,9 @@ impl<S: Stream> Server<S> {
             clients: Slab::new(),
             addresses: AddressCounts::default(),
             places: Places::default(),
-            chat: Chat::new(zone, room, environment.seed),
-            outgoing: Outgoing::new(buffered.clone(), limits.compress_bytes_min),
+            chat: Chat::new(Rc::clone(&forms) as Rc<dyn FormSet>, room, environment.seed),
+            broker,
+            outgoing: Outgoing::new(Rc::clone(&forms), buffered.clone(), limits.compress_bytes_min),
             deadlines: Deadlines::default(),
             rate_limiter: RateLimiter::new(limits.rate),
             ledger: Ledger::default(),
@@ -343,7 +362,7 @@ impl<S: Stream> Server<S> {
             Mode::Serving => Time::NEVER,
             Mode::Draining(drain) => drain.deadline(),
         };
-        self.deadlines.next().min(self.chat.deadline()).min(drained)
+        self.deadlines.next().min(self.chat.deadline()).min(self.broker.deadline()).min(drained)
     }
 
     /// Whether the next turn is due at once.
@@ -366,12 +385,12 @@ impl<S: Stream> Server<S> {
 
     /// Rooms and topics with members.
     pub fn room_count(&self) -> usize {
-        self.chat.room_count()
+        self.chat.channel_count()
     }
 
     /// The same, with those that are kept for their history.
     pub fn kept_room_count(&self) -> usize {
-        self.chat.kept_room_count()
+        self.chat.kept_channel_count()
     }
 
     /// Memory of requests and messages that are not whole, and of what was read and not yet looked at.

@@ -1,51 +1,76 @@
-//! What a turn has to send: one batch a room, one for everything private, and who gets which part.
+//! What a turn has to send: one batch a channel and form, one for everything private, and who gets which part.
 
+use std::num::NonZeroU64;
 use std::ops::Range;
+use std::rc::Rc;
 
 use super::prices::{self, Work};
-use crate::chat::{Effect, Form};
-use crate::id::{ChannelId, ClientId};
+use crate::chat::{Audience, Chore, Effect, Reply, RoomEvent};
+use crate::forms::{Forms, Rendered};
+use crate::id::{ChannelId, ClientId, FormId};
 use crate::planted::planted;
-use crate::websocket::{Batch, BatchBuilder, CloseFrame, Meter};
+use crate::websocket::{Batch, BatchBuilder, CloseFrame, Kind, Meter};
 
-/// Builders kept for the next turns; more rooms than this rarely speak in one turn.
+/// Builders kept for the next turns; more channels than this rarely speak in one turn.
 const SPARE_BUILDERS_MAX: usize = 64;
+/// A long answer is written down here first. Larger memory is given back.
+const SCRATCH_BYTES_KEPT: usize = 64 * 1024;
 
 /// The windows that can be agreed on (RFC 7692 §7.1.2).
 const WINDOWS: u8 = 8;
 
 /// Whose part of the private batch is where.
-type PrivatePart = (ClientId, Range<usize>);
+#[derive(Clone, Debug)]
+pub(super) struct PrivatePart {
+    pub(super) client: ClientId,
+    pub(super) range: Range<usize>,
+    /// Whether a slow reader may have to do without.
+    pub(super) droppable: bool,
+}
 
 /// The messages of one turn.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Outgoing {
-    /// By room and form.
-    rooms: Vec<[RoomTurn; 2]>,
-    /// Rooms in which something was said, by form.
-    touched: Vec<(ChannelId, Form)>,
+    /// How they look.
+    forms: Rc<Forms>,
+    /// By channel, and there by form.
+    channels: Vec<Vec<FormTurn>>,
+    /// Channels in which something was said, by form.
+    touched: Vec<(ChannelId, FormId)>,
     private: BatchBuilder,
     private_parts: Vec<PrivatePart>,
-    close: Option<(ClientId, CloseFrame)>,
-    /// Since the last delivery: bytes that were made; work without the system calls of rooms, and these, of all
-    /// rooms and of the largest.
+    /// Conversations that end.
+    closes: Vec<(ClientId, CloseFrame)>,
+    /// Clients that are read again.
+    resumed: Vec<ClientId>,
+    /// Since the last delivery: bytes that were made; work without the system calls of channels, and these, of all
+    /// channels and of the largest.
     bytes: usize,
     work: Work,
     writes: Work,
     largest: Work,
-    /// For how many windows each room's last batch was deflated, by form; and one more for each who has come since.
-    windows: Vec<[u8; 2]>,
     /// Whoever is served now has its messages deflated.
     is_deflating: bool,
     compress_bytes_min: usize,
     spare: Vec<BatchBuilder>,
+    /// Where a form writes.
+    scratch: Vec<u8>,
     /// Counts the batches that somebody still needs.
     meter: Meter,
 }
 
-/// What was said in a room in this turn.
+/// What is told in one form of a channel.
+#[derive(Debug)]
+struct FormTurn {
+    form: FormId,
+    turn: ChannelTurn,
+    /// For how many windows the last batch was deflated; and one more for each who has come since.
+    windows: u8,
+}
+
+/// What was said in a channel in this turn, in one form.
 #[derive(Debug, Default)]
-pub(super) struct RoomTurn {
+pub(super) struct ChannelTurn {
     builder: BatchBuilder,
     /// Members who do not get the whole batch, and why.
     changes: Vec<(ClientId, Change)>,
@@ -67,65 +92,142 @@ pub(super) enum Change {
 
 impl Outgoing {
     /// Nothing to send. All batches are measured.
-    pub(super) fn new(meter: Meter, compress_bytes_min: usize) -> Outgoing {
-        Outgoing { private: BatchBuilder::measured(&meter), meter, compress_bytes_min, ..Outgoing::default() }
-    }
-
-    /// Writes down what shall happen. Messages are encoded here, once.
-    pub(super) fn apply(&mut self, effect: Effect<'_>) {
-        match effect {
-            Effect::Join { room, form, client } => {
-                // It may have agreed on a window that nobody else has.
-                let windows = self.windows_of(room)[form as usize];
-                self.note_windows(room, form, usize::from(windows) + 1);
-                self.change(room, form, client, Change::Joined);
-            }
-            Effect::Leave { room, form, client } => self.change(room, form, client, Change::Left),
-            Effect::Publish { room, form, audience, except, kind, parts, seq } => {
-                let turn = self.touch(room, form, audience);
-                let start = turn.builder.len();
-                turn.builder.push_numbered(kind, parts, seq);
-                let end = turn.builder.len();
-                turn.owed += audience as u64 - u64::from(except.is_some());
-                if let Some(client) = except {
-                    turn.changes.push((client, Change::Except(start..end)));
-                }
-                let bytes = end - start;
-                self.bytes += bytes;
-                self.work += bytes * prices::BYTE_MADE + bytes * audience * prices::BYTE_COPIED;
-                let windows = self.windows_of(room)[form as usize];
-                if windows > 0 && bytes >= self.compress_bytes_min {
-                    self.work += usize::from(windows) * prices::deflated(bytes);
-                }
-            }
-            Effect::Send { client, kind, parts } => {
-                let start = self.private.len();
-                self.private.push(kind, parts);
-                let end = self.private.len();
-                let bytes = end - start;
-                self.bytes += bytes;
-                self.work += bytes * (prices::BYTE_MADE + prices::BYTE_COPIED);
-                if self.is_deflating && bytes >= self.compress_bytes_min {
-                    self.work += prices::deflated(bytes);
-                }
-                match self.private_parts.last_mut() {
-                    Some((last, range)) if *last == client => range.end = end,
-                    _ => {
-                        self.work += prices::WRITE;
-                        self.private_parts.push((client, start..end));
-                    }
-                }
-            }
-            Effect::NamesCompared { count } => self.work += count * prices::NAME,
-            Effect::Close { client, frame } => self.close = Some((client, frame)),
+    pub(super) fn new(forms: Rc<Forms>, meter: Meter, compress_bytes_min: usize) -> Outgoing {
+        Outgoing {
+            forms,
+            channels: Vec::new(),
+            touched: Vec::new(),
+            private: BatchBuilder::measured(&meter),
+            private_parts: Vec::new(),
+            closes: Vec::new(),
+            resumed: Vec::new(),
+            bytes: 0,
+            work: 0,
+            writes: 0,
+            largest: 0,
+            is_deflating: false,
+            compress_bytes_min,
+            spare: Vec::new(),
+            scratch: Vec::new(),
+            meter,
         }
     }
 
-    /// The close frame that the last message of `client` has led to.
-    pub(super) fn take_close(&mut self, client: ClientId) -> Option<CloseFrame> {
-        let (whose, frame) = self.close.take()?;
-        assert_eq!(whose, client, "a message closes its sender only");
-        Some(frame)
+    /// Writes down what shall happen. Messages are rendered and encoded here, once a form.
+    pub(super) fn apply(&mut self, effect: Effect<'_>) {
+        match effect {
+            Effect::Join { channel, form, client } => {
+                // It may have agreed on a window that nobody else has.
+                let windows = self.windows_of(channel, form);
+                self.note_windows(channel, form, usize::from(windows) + 1);
+                self.change(channel, form, client, Change::Joined);
+            }
+            Effect::Leave { channel, form, client } => self.change(channel, form, client, Change::Left),
+            Effect::Tell { channel, audience, except, number, event } => {
+                self.tell(channel, audience, except, number, event);
+            }
+            Effect::Send { client, form, reply, droppable } => {
+                let forms = Rc::clone(&self.forms);
+                let mut scratch = std::mem::take(&mut self.scratch);
+                if let Some(Rendered { kind, payload }) = forms.form(form).render_reply(reply, &mut scratch) {
+                    self.send(client, kind, payload, droppable);
+                }
+                self.keep_scratch(scratch);
+            }
+            Effect::Return { client, kind, payload } => self.send(client, kind, payload, true),
+            Effect::Worked(Chore::NamesCompared(count)) => self.work += count * prices::NAME,
+            Effect::Worked(Chore::PeopleWalked(count)) => self.work += count * prices::REPORT_ITEM,
+            Effect::Close { client, frame } => self.closes.push((client, frame)),
+            Effect::Resume { client } => self.resumed.push(client),
+        }
+    }
+
+    /// Writes a room's event down, in each form in which somebody hears it.
+    fn tell(
+        &mut self,
+        channel: ChannelId,
+        audience: Audience<'_>,
+        except: Option<(FormId, ClientId)>,
+        number: Option<NonZeroU64>,
+        event: &RoomEvent<'_>,
+    ) {
+        let forms = Rc::clone(&self.forms);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        for (form, count) in audience.by_form() {
+            scratch.clear();
+            let Some(rendered) = forms.form(form).render(event, &mut scratch) else { continue };
+            let except = except.filter(|(of, _)| *of == form).map(|(_, client)| client);
+            self.publish(channel, form, count, except, number, rendered);
+        }
+        self.keep_scratch(scratch);
+    }
+
+    fn publish(
+        &mut self,
+        channel: ChannelId,
+        form: FormId,
+        audience: usize,
+        except: Option<ClientId>,
+        number: Option<NonZeroU64>,
+        Rendered { kind, payload }: Rendered<'_>,
+    ) {
+        let entry = self.touch(channel, form, audience);
+        let (turn, windows) = (&mut entry.turn, entry.windows);
+        let start = turn.builder.len();
+        turn.builder.push_numbered(kind, &[payload], number.map_or(0, NonZeroU64::get));
+        let end = turn.builder.len();
+        turn.owed += audience as u64 - u64::from(except.is_some());
+        if let Some(client) = except {
+            turn.changes.push((client, Change::Except(start..end)));
+        }
+        let bytes = end - start;
+        self.bytes += bytes;
+        self.work += bytes * prices::BYTE_MADE + bytes * audience * prices::BYTE_COPIED;
+        if windows > 0 && bytes >= self.compress_bytes_min {
+            self.work += usize::from(windows) * prices::deflated(bytes);
+        }
+    }
+
+    fn send(&mut self, client: ClientId, kind: Kind, payload: &[u8], droppable: bool) {
+        let start = self.private.len();
+        self.private.push(kind, &[payload]);
+        let end = self.private.len();
+        let bytes = end - start;
+        self.bytes += bytes;
+        self.work += bytes * (prices::BYTE_MADE + prices::BYTE_COPIED);
+        if self.is_deflating && bytes >= self.compress_bytes_min {
+            self.work += prices::deflated(bytes);
+        }
+        match self.private_parts.last_mut() {
+            Some(last) if last.client == client && last.droppable == droppable => last.range.end = end,
+            _ => {
+                self.work += prices::WRITE;
+                self.private_parts.push(PrivatePart { client, range: start..end, droppable });
+            }
+        }
+    }
+
+    fn keep_scratch(&mut self, mut scratch: Vec<u8>) {
+        scratch.clear();
+        scratch.shrink_to(SCRATCH_BYTES_KEPT);
+        self.scratch = scratch;
+    }
+
+    /// How a client is told something in its form, outside a turn's batches; if it is told at all.
+    pub(super) fn render(&self, form: FormId, reply: &Reply<'_>) -> Option<(Kind, Vec<u8>)> {
+        let mut scratch = Vec::new();
+        let Rendered { kind, payload } = self.forms.form(form).render_reply(reply, &mut scratch)?;
+        Some((kind, payload.to_vec()))
+    }
+
+    /// The next conversation that is to end.
+    pub(super) fn pop_close(&mut self) -> Option<(ClientId, CloseFrame)> {
+        self.closes.pop()
+    }
+
+    /// The next client that is to be read again.
+    pub(super) fn pop_resumed(&mut self) -> Option<ClientId> {
+        self.resumed.pop()
     }
 
     /// Notes work that was done, or that is still to be done in this turn.
@@ -159,25 +261,26 @@ impl Outgoing {
         (self.bytes, self.work, self.writes, self.largest) = (0, 0, 0, 0);
     }
 
-    /// Notes for how many windows a room's batch was deflated: so many its next one will be.
-    pub(super) fn note_windows(&mut self, room: ChannelId, form: Form, count: usize) {
-        if count == 0 && self.windows.len() <= room.index() {
+    /// Notes for how many windows a channel's batch was deflated: so many its next one will be.
+    pub(super) fn note_windows(&mut self, channel: ChannelId, form: FormId, count: usize) {
+        if count == 0 && self.windows_of(channel, form) == 0 {
             return;
         }
-        if self.windows.len() <= room.index() {
-            self.windows.resize(room.index() + 1, [0; 2]);
-        }
-        self.windows[room.index()][form as usize] =
-            u8::try_from(count).map_or(WINDOWS, |count| count.min(WINDOWS));
+        let windows = u8::try_from(count).map_or(WINDOWS, |count| count.min(WINDOWS));
+        self.entry(channel, form).windows = windows;
     }
 
-    fn windows_of(&self, room: ChannelId) -> [u8; 2] {
-        self.windows.get(room.index()).copied().unwrap_or_default()
+    fn windows_of(&self, channel: ChannelId, form: FormId) -> u8 {
+        let forms = self.channels.get(channel.index()).map_or(&[][..], Vec::as_slice);
+        forms.iter().find(|entry| entry.form == form).map_or(0, |entry| entry.windows)
     }
 
     /// Whether nothing has to be sent.
     pub(super) fn is_empty(&self) -> bool {
-        self.touched.is_empty() && self.private.is_empty() && self.close.is_none()
+        self.touched.is_empty()
+            && self.private.is_empty()
+            && self.closes.is_empty()
+            && self.resumed.is_empty()
     }
 
     /// Ends the private batch, if there is one.
@@ -192,14 +295,14 @@ impl Outgoing {
         self.private.recycle(batch);
     }
 
-    /// Takes a room in which something was said.
-    pub(super) fn pop_room(&mut self) -> Option<(ChannelId, Form, RoomTurn)> {
-        let (room, form) = self.touched.pop()?;
-        Some((room, form, std::mem::take(&mut self.rooms[room.index()][form as usize])))
+    /// Takes a channel in which something was said.
+    pub(super) fn pop_channel(&mut self) -> Option<(ChannelId, FormId, ChannelTurn)> {
+        let (channel, form) = self.touched.pop()?;
+        Some((channel, form, std::mem::take(&mut self.entry(channel, form).turn)))
     }
 
-    /// Gives memory of a room's batch back, for whichever room speaks next.
-    pub(super) fn recycle_room(&mut self, batch: Batch) {
+    /// Gives memory of a channel's batch back, for whichever channel speaks next.
+    pub(super) fn recycle_channel(&mut self, batch: Batch) {
         if self.spare.len() < SPARE_BUILDERS_MAX {
             let mut builder = BatchBuilder::measured(&self.meter);
             builder.recycle(batch);
@@ -207,39 +310,50 @@ impl Outgoing {
         }
     }
 
-    /// Notes that the audience changes here. Before the room's first message there is nothing to
+    /// Notes that the audience changes here. Before the channel's first message there is nothing to
     /// note: a newcomer gets the whole batch, and a leaver none of it.
-    fn change(&mut self, room: ChannelId, form: Form, client: ClientId, change: fn(usize) -> Change) {
-        let turns = self.rooms.get_mut(room.index());
-        if let Some(turn) = turns.map(|turns| &mut turns[form as usize]).filter(|turn| turn.is_touched) {
+    fn change(&mut self, channel: ChannelId, form: FormId, client: ClientId, change: fn(usize) -> Change) {
+        let forms = self.channels.get_mut(channel.index()).into_iter().flatten();
+        for FormTurn { turn, .. } in forms.filter(|entry| entry.form == form && entry.turn.is_touched) {
             let place = turn.builder.len();
             turn.changes.push((client, change(place)));
         }
     }
 
-    fn touch(&mut self, room: ChannelId, form: Form, audience: usize) -> &mut RoomTurn {
-        if self.rooms.len() <= room.index() {
-            self.rooms.resize_with(room.index() + 1, Default::default);
-        }
-        let turn = &mut self.rooms[room.index()][form as usize];
-        if !turn.is_touched {
-            turn.is_touched = true;
-            turn.builder = self.spare.pop().unwrap_or_else(|| BatchBuilder::measured(&self.meter));
-            self.touched.push((room, form));
+    fn touch(&mut self, channel: ChannelId, form: FormId, audience: usize) -> &mut FormTurn {
+        if !self.entry(channel, form).turn.is_touched {
+            let builder = self.spare.pop().unwrap_or_else(|| BatchBuilder::measured(&self.meter));
+            self.touched.push((channel, form));
             self.writes += audience * prices::WRITE;
             self.largest = self.largest.max(audience * prices::WRITE);
+            let turn = &mut self.entry(channel, form).turn;
+            (turn.is_touched, turn.builder) = (true, builder);
         }
-        turn
+        self.entry(channel, form)
+    }
+
+    /// What is told in a form of a channel. The forms in use are few, and nearly always one.
+    fn entry(&mut self, channel: ChannelId, form: FormId) -> &mut FormTurn {
+        if self.channels.len() <= channel.index() {
+            self.channels.resize_with(channel.index() + 1, Vec::new);
+        }
+        let forms = &mut self.channels[channel.index()];
+        let index = forms.iter().position(|entry| entry.form == form).unwrap_or_else(|| {
+            forms.reserve_exact(1);
+            forms.push(FormTurn { form, turn: ChannelTurn::default(), windows: 0 });
+            forms.len() - 1
+        });
+        &mut forms[index]
     }
 }
 
-impl RoomTurn {
+impl ChannelTurn {
     /// Messages of the batch, times those who were members when each was accepted.
     pub(super) fn owed(&self) -> u64 {
         self.owed
     }
 
-    /// Ends the room's batch. The changes come sorted by client, each client's in order.
+    /// Ends the channel's batch. The changes come sorted by client, each client's in order.
     pub(super) fn seal(mut self) -> (Batch, Vec<(ClientId, Change)>) {
         self.changes.sort_by_key(|(client, _)| *client);
         (self.builder.seal(), self.changes)
@@ -276,6 +390,7 @@ pub(super) fn parts_of(changes: &[(ClientId, Change)], end: usize) -> impl Itera
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chat::Crowd;
     use crate::websocket::Kind;
 
     #[test]
@@ -299,99 +414,119 @@ mod tests {
         }
     }
 
+    const TEXT: FormId = FormId(0);
+    const X: RoomEvent<'static> = RoomEvent::Passed { kind: Kind::Text, payload: b"x" };
+
+    fn outgoing() -> Outgoing {
+        Outgoing::new(Rc::new(Forms::standard(jiff::tz::TimeZone::UTC)), Meter::default(), 128)
+    }
+
     #[test]
-    fn a_room_gets_one_batch_a_turn_and_private_parts_are_joined() {
-        let mut outgoing = Outgoing::default();
-        let (room, alice, bob) = (ChannelId::new(2), ClientId::new(1), ClientId::new(0));
-        let parts: &[&[u8]] = &[b"x"];
-        let (kind, form) = (Kind::Text, Form::Plain);
-        outgoing.apply(Effect::Join { room, form, client: bob });
+    fn a_channel_gets_one_batch_a_turn_and_private_parts_are_joined() {
+        let mut outgoing = outgoing();
+        let (channel, alice, bob) = (ChannelId::new(2), ClientId::new(1), ClientId::new(0));
+        let (kind, form) = (Kind::Text, TEXT);
+        let two = Crowd::new(form, 2);
+        let tell = |except: Option<ClientId>| {
+            let (audience, except) = (two.audience(), except.map(|client| (form, client)));
+            Effect::Tell { channel, audience, except, number: None, event: &X }
+        };
+        outgoing.apply(Effect::Join { channel, form, client: bob });
         assert!(outgoing.is_empty(), "a join alone has nothing to send");
         for client in [alice, alice, bob] {
-            outgoing.apply(Effect::Send { client, kind, parts });
+            outgoing.apply(Effect::Return { client, kind, payload: b"x" });
         }
-        outgoing.apply(Effect::Leave { room, form, client: bob });
-        outgoing.apply(Effect::Join { room, form, client: alice });
-        outgoing.apply(Effect::Publish { room, form, audience: 2, except: Some(alice), kind, parts, seq: 0 });
-        outgoing.apply(Effect::Join { room, form, client: bob });
-        outgoing.apply(Effect::Publish { room, form, audience: 2, except: None, kind, parts, seq: 0 });
+        let reply = &Reply::Event(X);
+        outgoing.apply(Effect::Send { client: bob, form, reply, droppable: false });
+        outgoing.apply(Effect::Leave { channel, form, client: bob });
+        outgoing.apply(Effect::Join { channel, form, client: alice });
+        outgoing.apply(tell(Some(alice)));
+        outgoing.apply(Effect::Join { channel, form, client: bob });
+        outgoing.apply(tell(None));
         assert!(!outgoing.is_empty());
 
-        let (batch, private) = outgoing.seal_private().expect("three messages");
-        assert_eq!(private, [(alice, 0..6), (bob, 6..9)]);
+        let (batch, private) = outgoing.seal_private().expect("four messages");
+        let parts: Vec<_> =
+            private.iter().map(|part| (part.client, part.range.clone(), part.droppable)).collect();
+        assert_eq!(parts, [(alice, 0..6, true), (bob, 6..9, true), (bob, 9..12, false)]);
         outgoing.recycle_private(batch, private);
-        let (id, which, turn) = outgoing.pop_room().expect("touched");
-        assert_eq!((id, which), (room, form));
+        let (id, which, turn) = outgoing.pop_channel().expect("touched");
+        assert_eq!((id, which), (channel, form));
         let (batch, changes) = turn.seal();
         assert_eq!(batch.bytes(), b"\x81\x01x\x81\x01x");
         assert_eq!(changes, [(bob, Change::Joined(3)), (alice, Change::Except(0..3))]);
-        assert!(outgoing.pop_room().is_none() && outgoing.is_empty());
-        outgoing.recycle_room(batch);
+        assert!(outgoing.pop_channel().is_none() && outgoing.is_empty());
+        outgoing.recycle_channel(batch);
         assert_eq!(outgoing.spare.len(), 1);
+    }
+
+    #[test]
+    fn whoever_does_not_hear_itself_is_left_out_in_its_own_form_only() {
+        let mut outgoing = outgoing();
+        let (channel, client) = (ChannelId::new(0), ClientId::new(1));
+        for form in [TEXT, FormId(1)] {
+            let (crowd, except) = (Crowd::new(form, 3), Some((TEXT, client)));
+            let audience = crowd.audience();
+            outgoing.apply(Effect::Tell { channel, audience, except, number: None, event: &X });
+        }
+        let mut owed: Vec<_> = std::iter::from_fn(|| outgoing.pop_channel())
+            .map(|(_, form, turn)| (form, turn.owed(), turn.seal().1.len()))
+            .collect();
+        owed.sort_unstable();
+        assert_eq!(owed, [(TEXT, 2, 1), (FormId(1), 3, 0)]);
     }
 
     #[test]
     fn a_turn_is_full_by_memory_or_by_what_it_makes() {
         let (one, other) = (ChannelId::new(0), ChannelId::new(1));
         let message = [b'x'; 1000];
-        let parts: &[&[u8]] = &[&message];
-        let form = Form::Plain;
-        let say = |room, audience| Effect::Publish {
-            room,
-            form,
-            audience,
-            except: None,
-            kind: Kind::Text,
-            parts,
-            seq: 0,
+        let event = &RoomEvent::Passed { kind: Kind::Text, payload: &message };
+        let say = |outgoing: &mut Outgoing, channel, crowd: &Crowd| {
+            let audience = crowd.audience();
+            outgoing.apply(Effect::Tell { channel, audience, except: None, number: None, event });
         };
-        // Audience, messages that still fit: 256 KiB once, or some 4 ms of work; for large rooms a few KiB.
+        // Audience, messages that still fit: 256 KiB once, or some 4 ms of work; for large channels a few KiB.
         for (audience, fits) in [(1, 261), (10, 261), (100, 157), (1000, 16), (10_000, 3), (1_000_000, 0)] {
-            let mut outgoing = Outgoing::default();
+            let (mut outgoing, crowd) = (outgoing(), Crowd::new(TEXT, audience));
             let mut count = 0;
             while !outgoing.is_full() {
-                outgoing.apply(say(one, audience));
+                say(&mut outgoing, one, &crowd);
                 count += 1;
             }
             assert_eq!(count, fits + 1, "{audience} receivers");
-            while outgoing.pop_room().is_some() {}
+            while outgoing.pop_channel().is_some() {}
             outgoing.begin_delivery();
             assert!(!outgoing.is_full());
         }
-        // Messages for one client alone, as they are or deflated for 40 us each; and of a room whose members
+        // Messages for one client alone, as they are or deflated for 40 us each; and of a channel whose members
         // agreed on three windows.
-        let send = Effect::Send { client: ClientId::new(7), kind: Kind::Text, parts };
-        let renamed = Effect::NamesCompared { count: 64 };
-        for (is_deflating, windows, effect, fits) in [
-            (false, 0, &renamed, 109),
+        let ten = Crowd::new(TEXT, 10);
+        let send = |outgoing: &mut Outgoing| {
+            let (client, kind) = (ClientId::new(7), Kind::Text);
+            outgoing.apply(Effect::Return { client, kind, payload: &message });
+        };
+        let rename = |outgoing: &mut Outgoing| outgoing.apply(Effect::Worked(Chore::NamesCompared(64)));
+        let walk = |outgoing: &mut Outgoing| outgoing.apply(Effect::Worked(Chore::PeopleWalked(1000)));
+        let tell = |outgoing: &mut Outgoing| say(outgoing, other, &ten);
+        type Act<'a> = &'a dyn Fn(&mut Outgoing);
+        let table: [(bool, usize, Act<'_>, usize); 5] = [
+            (false, 0, &rename, 109),
+            (false, 0, &walk, 83),
             (false, 0, &send, 261),
             (true, 0, &send, 188),
-            (false, 3, &say(other, 10), 63),
-        ] {
-            let mut outgoing = Outgoing::new(Meter::new(), 128);
+            (false, 3, &tell, 63),
+        ];
+        for (is_deflating, windows, act, fits) in table {
+            let mut outgoing = outgoing();
             outgoing.set_deflating(is_deflating);
-            outgoing.note_windows(other, form, windows);
+            outgoing.note_windows(other, TEXT, windows);
             let mut count = 0;
             while !outgoing.is_full() {
-                outgoing.apply(again(effect));
+                act(&mut outgoing);
                 count += 1;
             }
-            assert_eq!(
-                count,
-                fits + 1,
-                "deflated for itself: {is_deflating}, for {windows} windows of a room"
-            );
-        }
-    }
-
-    fn again<'a>(effect: &Effect<'a>) -> Effect<'a> {
-        match *effect {
-            Effect::Send { client, kind, parts } => Effect::Send { client, kind, parts },
-            Effect::Publish { room, form, audience, except, kind, parts, seq } => {
-                Effect::Publish { room, form, audience, except, kind, parts, seq }
-            }
-            Effect::NamesCompared { count } => Effect::NamesCompared { count },
-            _ => unreachable!("no other is repeated"),
+            let what = format!("deflated for itself: {is_deflating}, for {windows} windows of a channel");
+            assert_eq!(count, fits + 1, "{what}");
         }
     }
 }

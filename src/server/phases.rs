@@ -9,14 +9,14 @@ use log::{debug, info};
 use super::counters::{Counted, DropReason};
 use super::ledger::Posting;
 use super::log_limiter::LogLimiter;
-use super::outgoing::{Change, parts_of};
+use super::outgoing::{Change, PrivatePart, parts_of};
 use super::prices;
 use super::read_queue::Load;
 use super::redact::printable;
 use super::{Client, Reprieve, Server, Stream};
-use crate::chat::Form;
 use crate::clock::{Now, Time};
 use crate::connection::{Cause, Event, SendOutcome};
+use crate::id::FormId;
 use crate::id::{ChannelId, ClientId};
 use crate::planted::planted;
 use crate::websocket::{Batch, Encodings};
@@ -88,23 +88,22 @@ impl<S: Stream> Server<S> {
         }
         let started = (self.environment.stopwatch)();
         if let Some((batch, parts)) = self.outgoing.seal_private() {
-            for (id, part) in &parts {
+            for PrivatePart { client: id, range: part, droppable } in &parts {
                 let owed = u64::from(batch.count_messages(part.clone()));
                 self.ledger.record(self.clients[id.index()].account, Posting::Accepted(owed));
                 let mut encodings = Encodings::new(&batch, part.clone());
                 self.hand_out(now, *id, &mut encodings, std::slice::from_ref(part));
-                // A welcome or an acknowledgement has no number: no gap would tell of it.
-                if self.chat.hears_json(*id) {
+                if !droppable {
                     self.clients[id.index()].connection.outbox().mark_newest_undroppable();
                 }
             }
             self.outgoing.recycle_private(batch, parts);
         }
-        while let Some((room, form, turn)) = self.outgoing.pop_room() {
+        while let Some((room, form, turn)) = self.outgoing.pop_channel() {
             self.ledger.record(self.ledger.of_room(room), Posting::Accepted(turn.owed()));
             let (batch, changes) = turn.seal();
             self.deliver_room(now, room, form, &batch, &changes);
-            self.outgoing.recycle_room(batch);
+            self.outgoing.recycle_channel(batch);
         }
         self.counters.fanouts.record(now.time, (self.environment.stopwatch)().saturating_sub(started));
     }
@@ -113,7 +112,7 @@ impl<S: Stream> Server<S> {
         &mut self,
         now: Now,
         room: ChannelId,
-        form: Form,
+        form: FormId,
         batch: &Batch,
         changes: &[(ClientId, Change)],
     ) {
@@ -275,7 +274,10 @@ impl<S: Stream> Server<S> {
                 debug!("{} is gone", client.address);
             }
         }
-        self.chat.forget_rooms(now, &mut |room| self.ledger.forget_room(room));
+        self.chat.forget_channels(now, &mut |channel| {
+            self.ledger.forget_room(channel);
+            self.broker.close(channel);
+        });
     }
 
     /// Notes how much memory the unfinished request or message of a client takes now.

@@ -6,6 +6,8 @@ use std::io;
 use super::prices::{self, Work};
 use super::read_queue::Load;
 use super::{Client, FIRST_READ_BYTES, LAST_READ_BYTES, READ_FACTOR, Reprieve, Server, Stream};
+use crate::broker::Outcome;
+use crate::chat::Effect;
 use crate::clock::{Now, Time};
 use crate::connection::{CLOSE_TIMEOUT, Event};
 use crate::id::ClientId;
@@ -171,8 +173,16 @@ impl<S: Stream> Server<S> {
                 Some(Event::Message { kind, payload }) => {
                     self.counters.messages_received += 1;
                     self.outgoing.charge(prices::ENTRY_KEPT + payload.len() * prices::BYTE_HANDLED);
-                    self.chat
-                        .handle_message(now, id, kind, payload, &mut |effect| self.outgoing.apply(effect));
+                    let sink = &mut |effect: Effect<'_>| self.outgoing.apply(effect);
+                    if let Some(append) = self.chat.handle_message(now, id, kind, payload, sink) {
+                        match self.broker.append(now, &append) {
+                            Outcome::Now(committed) => {
+                                self.chat.commit_at_once(now, id, &append, committed, sink);
+                            }
+                            Outcome::Later => self.chat.hold(id, &append),
+                            Outcome::Unavailable => self.chat.refuse_at_once(now, id, &append, sink),
+                        }
+                    }
                     self.after_message(now, id);
                 }
                 Some(Event::Pong(Some(took))) => self.counters.round_trips.record(now.time, took),
@@ -201,13 +211,27 @@ impl<S: Stream> Server<S> {
         self.outgoing.work() - before >= prices::CLIENT || !allowance.is_owed && self.outgoing.is_full()
     }
 
+    /// Closes the conversations that the chat has ended, and reads on from whoever waited for an answer.
+    pub(super) fn close_announced(&mut self, now: Now) {
+        while let Some((id, frame)) = self.outgoing.pop_close() {
+            let Some(client) = self.clients.get_mut(id.index()) else { continue };
+            if client.connection.is_open() {
+                let cause = client.connection.close(now.time + CLOSE_TIMEOUT, frame);
+                self.counters.note_end(&cause);
+                self.mark_flushable(id);
+            }
+        }
+        while let Some(id) = self.outgoing.pop_resumed() {
+            if self.clients.contains(id.index()) {
+                self.mark_runnable(id);
+            }
+        }
+    }
+
     /// What follows from a client having said something, whatever it was.
     fn after_message(&mut self, now: Now, id: ClientId) {
+        self.close_announced(now);
         let client = &mut self.clients[id.index()];
-        if let Some(frame) = self.outgoing.take_close(id) {
-            let cause = client.connection.close(now.time + CLOSE_TIMEOUT, frame);
-            self.counters.note_end(&cause);
-        }
         if !self.rate_limiter.count(now.time, id) && client.connection.is_open() {
             let reason = "too many messages a second for 10 s; see --rate";
             let frame = CloseFrame::new(CloseCode::POLICY, reason);
@@ -216,7 +240,7 @@ impl<S: Stream> Server<S> {
             self.counters.note_end(&cause);
             // From here on it is read to be forgotten.
             self.rate_limiter.reset(id);
-            self.chat.warn_of_rate(id, &mut |effect| self.outgoing.apply(effect));
+            self.chat.warn_of_rate(now, id, &mut |effect| self.outgoing.apply(effect));
             self.chat.leave(now, &[id], &mut |effect| self.outgoing.apply(effect));
         }
     }

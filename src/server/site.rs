@@ -6,8 +6,9 @@ use percent_encoding::percent_decode_str;
 use sha1::{Digest as _, Sha1};
 
 use super::SlowPolicy;
-use crate::chat::{self, ChannelName, Endpoint, Form, Subscription};
+use crate::chat::{self, ChannelName, Endpoint, Subscription};
 use crate::http::{Authority, Refusal, Request, Response};
+use crate::id::FormId;
 use crate::websocket::{Agreement, handshake};
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -179,7 +180,7 @@ impl Site {
                 if let Endpoint::Channel(subscription) = &mut purpose
                     && acceptance.subprotocol() == Some(JSON)
                 {
-                    subscription.form = Form::Json;
+                    subscription.form = FormId(1);
                 }
                 let compression = acceptance.compression();
                 let slow = slow(request.query)?;
@@ -305,7 +306,7 @@ fn topic(name: &str, query: &str) -> Result<Endpoint, Refusal> {
 }
 
 fn subscription(channel: ChannelName) -> Subscription {
-    Subscription { channel, form: Form::Plain, hears_self: true, name: None, key: None, since: None }
+    Subscription { channel, form: FormId::default(), hears_self: true, name: None, key: None, since: None }
 }
 
 fn person_name(query: &str) -> Result<Option<String>, Refusal> {

@@ -1,6 +1,7 @@
 //! Clients that read more slowly than others speak.
 
 use std::io::ErrorKind;
+use std::num::NonZeroU64;
 
 use log::warn;
 
@@ -10,7 +11,7 @@ use crate::clock::Now;
 use crate::http::Refusal;
 use crate::id::ClientId;
 use crate::planted::planted;
-use crate::websocket::{Batch, Kind};
+use crate::websocket::Batch;
 
 /// What becomes of a client for which more waits than `--max-queue`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,8 +175,14 @@ impl<S: Stream> Server<S> {
         if missing.messages == 0 {
             return;
         }
-        if let Some(text) = self.chat.skipped(now, id, missing.messages, missing.numbers) {
-            let notice = Batch::notice(Kind::Text, &text, missing, &self.buffered);
+        let numbers =
+            missing.numbers.and_then(|(first, last)| Some((NonZeroU64::new(first)?, NonZeroU64::new(last)?)));
+        let mut notice = None;
+        self.chat.gap_notice(now, id, missing.messages, numbers, |form, reply| {
+            notice = self.outgoing.render(form, reply);
+        });
+        if let Some((kind, text)) = notice {
+            let notice = Batch::notice(kind, &text, missing, &self.buffered);
             self.clients[id.index()].connection.outbox().queue_notice(now.time, gap, notice);
         }
     }

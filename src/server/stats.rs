@@ -18,7 +18,7 @@ const LAGGARDS_LISTED_MAX: usize = 10;
 impl<S: Stream> Server<S> {
     /// The report of this moment.
     pub(super) fn stats(&mut self, now: Now) -> Response {
-        let mut rooms: Vec<_> = self.chat.rooms().collect();
+        let mut rooms: Vec<_> = self.chat.channels().collect();
         rooms.sort_by_key(|(_, _, members)| std::cmp::Reverse(*members));
         let listed = rooms.iter().take(ROOMS_LISTED_MAX).map(|(id, place, members)| {
             let kind = match place {

@@ -34,15 +34,18 @@ const LAYERS: &[Layer] = &[
     Layer { name: "planted", uses: &[], pure: false },
     Layer {
         name: "server",
-        uses: &["connection", "chat", "websocket", "http", "id", "clock", "planted"],
+        uses: &["forms", "connection", "chat", "broker", "websocket", "http", "id", "clock", "planted"],
         pure: true,
     },
     Layer { name: "connection", uses: &["websocket", "http", "clock", "planted"], pure: true },
-    Layer { name: "chat", uses: &["websocket", "id", "clock", "planted"], pure: true },
+    Layer { name: "forms", uses: &["chat", "websocket", "id"], pure: true },
+    Layer { name: "chat", uses: &["broker", "websocket", "id", "secret", "clock", "planted"], pure: true },
+    Layer { name: "broker", uses: &["websocket", "id", "secret", "clock"], pure: true },
     Layer { name: "websocket", uses: &["http", "clock"], pure: true },
     Layer { name: "http", uses: &["clock"], pure: true },
     Layer { name: "clock", uses: &["planted"], pure: true },
     Layer { name: "id", uses: &[], pure: true },
+    Layer { name: "secret", uses: &[], pure: true },
 ];
 
 /// What pure layers do not touch. Addresses of `std::net` are values and allowed; sockets are not.
@@ -77,12 +80,12 @@ const CRATES: &[(&str, &[&str])] = &[
     ("procfs", &["process"]),
     ("prometheus_client", &["server/metrics.rs"]),
     ("hdrhistogram", &["server/times.rs"]),
-    ("serde", &["chat/json.rs"]),
-    ("serde_json", &["server/stats.rs", "chat/json.rs", "chat/tests/members.rs"]),
+    ("serde", &["forms/json.rs"]),
+    ("serde_json", &["server/stats.rs", "forms/json.rs", "chat/tests/members.rs"]),
     ("slab", &["server", "chat"]),
     ("simdutf8", &["websocket"]),
     ("flate2", &["websocket/deflate.rs"]),
-    ("base64", &["websocket/handshake.rs", "chat/json.rs"]),
+    ("base64", &["websocket/handshake.rs", "forms/json.rs"]),
     ("sha1", &["websocket/handshake.rs", "server/site.rs"]),
     ("percent_encoding", &["server/site.rs", "server/redact.rs"]),
     ("form_urlencoded", &["server/site.rs"]),
@@ -172,6 +175,10 @@ fn layer_complaints(source: &Source) -> Vec<String> {
     let Some(layer) = LAYERS.iter().find(|layer| layer.name == name) else {
         return vec![format!("{}: the layer {name} is not in the table of layers", source.path)];
     };
+    // Tests of a layer may look at it through what stands above.
+    if source.is_test() {
+        return Vec::new();
+    }
     let code = source.code_without_tests();
     let mut complaints = Vec::new();
     for (position, used) in used_modules(&code) {

@@ -2,6 +2,10 @@
 
 use super::*;
 
+fn history(chat: &Chat, index: usize) -> &history::History {
+    &chat.channels[index].room.as_ref().expect("a room").history
+}
+
 /// Whoever loses, the room that is in use keeps what was said, and who comes back there misses nothing.
 #[test]
 fn a_stranger_cannot_erase_what_others_said() {
@@ -16,16 +20,12 @@ fn a_stranger_cannot_erase_what_others_said() {
         script.leave(&[1]);
         script.take();
         let mut room_of = |client: usize, name: String, text: &str, times: usize| {
-            // Not by the script, which looks at all rooms after each step.
-            let (address, now, id) =
-                ("10.0.0.2:5000".parse().expect("one"), script.now, ClientId::new(client));
-            let purpose = Endpoint::Channel(at(ChannelName::Room(name)));
-            script.chat.enter(now, id, address, purpose, &mut |_| {});
+            script.join_quietly(client, "10.0.0.2", at(ChannelName::Room(name)));
             for _ in 0..times {
-                script.chat.handle_message(now, id, Kind::Text, text.as_bytes(), &mut |_| {});
+                script.say_quietly(client, text);
             }
-            script.chat.leave(now, &[id], &mut |_| {});
-            script.forget_rooms();
+            script.chat.leave(script.now, &[ClientId::new(client)], &mut |_| {});
+            script.forget_channels();
             assert!(script.chat.keeping.bytes() <= keeping::HISTORIES_BYTES_MAX);
         };
         match attack {
@@ -50,15 +50,15 @@ fn a_room_that_is_left_and_used_again_stands_once_among_the_kept() {
     script.say(0, Kind::Text, "kept");
     for _ in 0..1_010 {
         script.leave(&[0]);
-        script.forget_rooms();
+        script.forget_channels();
         assert_eq!(script.chat.keeping.kept_count(), 1);
         script.enter(0, lobby());
         assert_eq!(script.chat.keeping.kept_count(), 0);
     }
     script.leave(&[0]);
-    script.forget_rooms();
+    script.forget_channels();
     script.wait_until(600_000);
-    assert_eq!((script.chat.rooms.len(), script.chat.keeping.bytes()), (0, 0));
+    assert_eq!((script.chat.channels.len(), script.chat.keeping.bytes()), (0, 0));
 }
 
 /// Rooms in use lose last, and then the largest lose their oldest.
@@ -72,12 +72,13 @@ fn when_rooms_in_use_remember_too_much_the_largest_lose_their_oldest() {
         script.enter(room, ChannelName::Room(format!("room{room}")));
         (0..10).for_each(|_| script.say(room, Kind::Text, &text));
         script.take();
-        script.forget_rooms();
+        script.forget_channels();
         assert!(script.chat.keeping.bytes() <= keeping::HISTORIES_BYTES_MAX);
     }
-    let costs: Vec<usize> = script.chat.rooms.iter().map(|(_, room)| room.history.cost()).collect();
+    let rooms = script.chat.channels.iter().filter_map(|(_, channel)| channel.room.as_ref());
+    let costs: Vec<usize> = rooms.map(|room| room.history.cost()).collect();
     assert_eq!(costs.iter().sum::<usize>(), script.chat.keeping.bytes());
-    let kept = |room: usize| script.chat.rooms[room].history.behind(0, 10).is_some();
+    let kept = |room: usize| history(&script.chat, room).behind(0, 10).is_some();
     assert!(kept(0) && !kept(1) && kept(299));
     assert!(costs[1..].iter().all(|cost| *cost > 100_000), "none is cleared: {costs:?}");
 }
@@ -149,7 +150,7 @@ fn what_was_under_way_is_not_said_twice() {
         let heard = script.take();
         assert_eq!(heard.len(), tabs * says, "{tabs} tabs, {says} each");
         assert!(heard.iter().all(|line| line.contains(r#""type":"ack""#)), "nothing is said again");
-        assert_eq!(script.chat.rooms[0].seq, (tabs * says) as u64);
+        assert_eq!(script.chat.channels[0].head(), (tabs * says) as u64);
     }
 }
 
@@ -167,7 +168,7 @@ fn a_name_is_kept_for_its_person_while_it_is_away() {
     assert_eq!(called(&mut script, 0, keyed("k", "alice")), "alice");
     // Nobody is there, and nothing was said: the room is kept for the name.
     script.leave(&[0]);
-    script.forget_rooms();
+    script.forget_channels();
     assert_eq!(called(&mut script, 1, json("alice")), "alice-2");
     assert_eq!(called(&mut script, 2, keyed("m", "ALICE")), "ALICE-3");
     assert_eq!(called(&mut script, 0, keyed("k", "alice")), "alice");
@@ -185,7 +186,7 @@ fn a_name_is_kept_for_its_person_while_it_is_away() {
     assert_eq!(called(&mut script, 6, json("zoe")), "zoe", "after ten minutes it is anybody's");
     script.leave(&[1, 2, 3, 4, 5, 6]);
     script.wait_until(1_300_000);
-    assert_eq!((script.chat.rooms.len(), script.chat.keeping.bytes()), (0, 0), "nothing is left");
+    assert_eq!((script.chat.channels.len(), script.chat.keeping.bytes()), (0, 0), "nothing is left");
 }
 
 #[test]
@@ -213,14 +214,7 @@ fn a_packet_of_names_is_no_cheaper_than_what_it_takes() {
     let mut script = Script::new();
     (0..2).for_each(|client| script.attend(client, json(&format!("n{client}"))));
     for (name, least) in [("alice", 33), ("n1", 34), ("\u{1f67}\u{1f67}", 64), ("a:b", 32)] {
-        let mut work = 0;
-        let text = format!(r#"{{"type":"name","name":"{name}"}}"#);
-        let client = ClientId::new(0);
-        script.chat.handle_message(script.now, client, Kind::Text, text.as_bytes(), &mut |effect| {
-            if let Effect::NamesCompared { count } = effect {
-                work += count;
-            }
-        });
+        let work = script.say_quietly(0, &format!(r#"{{"type":"name","name":"{name}"}}"#));
         assert_eq!(work, least, "{name}");
     }
 }
@@ -233,17 +227,14 @@ fn who_fills_memory_pays_with_its_own_rooms() {
     for (stays, visits) in [(true, false), (false, false), (false, true), (true, true)] {
         let mut script = Script::new();
         let be_in = |script: &mut Script, client, from: &str, name: String, texts: &[&str], stays: bool| {
-            // Not by the script, which looks at all rooms after each step.
-            let (address, now, id) = (SocketAddr::new(from.parse().expect("one"), 1), script.now, client);
-            let (id, purpose) = (ClientId::new(id), Endpoint::Channel(at(ChannelName::Room(name))));
-            script.chat.enter(now, id, address, purpose, &mut |_| {});
+            script.join_quietly(client, from, at(ChannelName::Room(name)));
             for text in texts {
-                script.chat.handle_message(now, id, Kind::Text, text.as_bytes(), &mut |_| {});
+                script.say_quietly(client, text);
             }
             if !stays {
-                script.chat.leave(now, &[id], &mut |_| {});
+                script.chat.leave(script.now, &[ClientId::new(client)], &mut |_| {});
             }
-            script.forget_rooms();
+            script.forget_channels();
         };
         let (honest, stranger) = ("10.0.0.1", "10.0.0.2");
         for room in 0..3 {
@@ -259,8 +250,8 @@ fn who_fills_memory_pays_with_its_own_rooms() {
         }
         for (name, messages) in [("honest0", 20), ("honest1", 20), ("honest2", 20), ("used", 10)] {
             let room = script.chat.by_name.get(&ChannelName::Room(name.to_owned()));
-            let is_whole = room
-                .is_some_and(|room| script.chat.rooms[room.index()].history.behind(0, messages).is_some());
+            let is_whole =
+                room.is_some_and(|room| history(&script.chat, room.index()).behind(0, messages).is_some());
             assert!(is_whole, "{name}; the stranger stays: {stays}, visits: {visits}");
         }
     }
@@ -278,18 +269,16 @@ fn of_the_rooms_of_one_those_in_use_lose_last() {
             script.leave(&[room]);
         }
         script.take();
-        script.forget_rooms();
+        script.forget_channels();
     }
     let remembers = |room: usize| {
         let room = script.chat.by_name.get(&ChannelName::Room(format!("r{room}")))?;
-        script.chat.rooms[room.index()].history.behind(0, 10).map(|_| ())
+        history(&script.chat, room.index()).behind(0, 10).map(|_| ())
     };
     assert!((0..100).all(|room| remembers(room).is_some()), "in use");
     assert_eq!((remembers(100), remembers(299)), (None, Some(())), "the oldest go first");
-    let in_use: usize = (script.chat.rooms.iter())
-        .filter(|(_, room)| room.kept.is_none())
-        .map(|(_, room)| room.history.cost())
-        .sum();
+    let rooms = script.chat.channels.iter().filter_map(|(_, channel)| channel.room.as_ref());
+    let in_use: usize = rooms.filter(|room| room.kept.is_none()).map(|room| room.history.cost()).sum();
     let kept: usize = script.chat.keeping.bytes() - in_use;
     assert!(kept > 200 * script.chat.keeping.kept_count() * 1000, "the books are right: {kept}");
 }

@@ -73,7 +73,7 @@ fn a_list_of_members_is_right_again_when_a_room_is_small_again() {
     assert!(!script.take().iter().any(|line| line.contains("Text")), "still counted");
     script.wait_until(2000);
     hear(&mut script, &mut list);
-    let here: usize = script.chat.rooms[0].person_count();
+    let here: usize = script.chat.channels[0].room.as_ref().expect("a room").person_count();
     assert_eq!((list.names.len(), list.count, here), (88, 88, 88));
     assert!(
         list.names.values().any(|name| name == "another") && !list.names.values().any(|name| name == "other")
@@ -85,8 +85,15 @@ fn a_list_of_members_is_right_again_when_a_room_is_small_again() {
     hear(&mut script, &mut list);
     assert_eq!((list.names.len(), list.count), (88, 88));
     let told: std::collections::HashSet<_> = list.names.values().cloned().collect();
-    let there =
-        script.chat.rooms[0].people().0.iter().map(|person| format!("{person:?}")).collect::<String>();
+    let there = script.chat.channels[0]
+        .room
+        .as_ref()
+        .expect("a room")
+        .people()
+        .0
+        .iter()
+        .map(|person| format!("{person:?}"))
+        .collect::<String>();
     assert!(told.iter().all(|name| there.contains(&format!("{name:?}"))), "{told:?}");
 }
 
@@ -96,31 +103,18 @@ fn a_packet_of_renames_is_linear() {
     let mut script = Script::new();
     let keyed = |key: usize| Subscription { key: Some(format!("{key:032}")), ..json(&format!("n{key}")) };
     for client in 0..6_000 {
-        script.chat.enter(
-            script.now,
-            ClientId::new(client),
-            SocketAddr::from(([127, 0, 0, 1], 5000)),
-            Endpoint::Channel(keyed(client / 2)),
-            &mut |_| {},
-        );
+        script.join_quietly(client, "127.0.0.1", keyed(client / 2));
     }
     let rename = |script: &mut Script, room: usize| {
         let started = std::time::Instant::now();
         for number in 0..1_800 {
-            let text = format!(r#"{{"type":"name","name":"m{}"}}"#, number % 2);
-            let (now, client) = (script.now, ClientId::new(room));
-            script.chat.handle_message(now, client, Kind::Text, text.as_bytes(), &mut |_| {});
+            script.say_quietly(room, &format!(r#"{{"type":"name","name":"m{}"}}"#, number % 2));
         }
         started.elapsed()
     };
     let large = rename(&mut script, 5_999);
-    script.chat.enter(
-        script.now,
-        ClientId::new(6_000),
-        SocketAddr::from(([127, 0, 0, 1], 5000)),
-        Endpoint::Channel(Subscription { channel: ChannelName::Room("small".to_owned()), ..keyed(1) }),
-        &mut |_| {},
-    );
+    let small_room = Subscription { channel: ChannelName::Room("small".to_owned()), ..keyed(1) };
+    script.join_quietly(6_000, "127.0.0.1", small_room);
     let small = rename(&mut script, 6_000);
     assert!(large < small * 10 + Duration::from_millis(20), "{large:?} among 6,000, {small:?} alone");
 }

@@ -19,7 +19,7 @@ fn answer(target: &str, lines: &str) -> String {
             match purpose {
                 Endpoint::Echo => format!("echo{slow}"),
                 Endpoint::Channel(Subscription { channel: place, name, hears_self, form, key, since }) => {
-                    let form = if form == Form::Json { " json" } else { "" };
+                    let form = if form == FormId(1) { " json" } else { "" };
                     let key = key.map_or("", |_| " key");
                     let since = since.map_or(String::new(), |(seq, epoch)| format!(" since {seq} {epoch}"));
                     format!("{place:?} {} {hears_self}{slow}{form}{key}{since}", name.unwrap_or_default())
