@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::child::own_program;
 use crate::contenders::{self, Contender, Service, Variant};
 use crate::floor::Mode;
 use crate::growth;
 use crate::load::{self, Plan, Scenario};
 use crate::measurement::Measurement;
+use crate::peers;
 use crate::report;
 use crate::results::{Absent, Comparison, ScenarioResult, ServerResult, Target};
 
@@ -196,7 +198,7 @@ fn wrong(comparison: &Comparison) -> Vec<String> {
 
 impl Options {
     fn settled(mut self) -> Result<Options, String> {
-        let own = std::env::current_exe().map_err(|error| format!("where is this program? {error}"))?;
+        let own = own_program()?;
         let beside = own.parent().unwrap_or(Path::new(".")).to_owned();
         let wsloop = self.wsloop.take().unwrap_or_else(|| beside.join("wsloop"));
         if !wsloop.is_file() {
@@ -214,7 +216,7 @@ impl Options {
         if let Some(name) = self.scenarios.iter().find(|name| !known.contains(&name.as_str())) {
             return Err(format!("--scenarios: there is no {name}; there are {}", known.join(", ")));
         }
-        let peers: Vec<&str> = crate::peers::all().iter().map(|peer| peer.name).chain(["none"]).collect();
+        let peers: Vec<&str> = peers::all().iter().map(|peer| peer.name).chain(["none"]).collect();
         if let Some(name) = self.peers.iter().find(|name| !peers.contains(&name.as_str())) {
             return Err(format!("--peers: there is no {name}; there are {}", peers.join(", ")));
         }

@@ -1,6 +1,7 @@
 //! Measures WebSocket servers: a load generator, a kernel floor to measure against, and a comparison of both
 //! with other servers. See `perf/README.md`.
 
+mod child;
 mod client;
 mod compare;
 mod contenders;

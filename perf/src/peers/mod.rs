@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 pub(crate) use rust::{Options, run};
 
-use crate::contenders::{Running, own_program};
+use crate::child::{Running, own_program};
 
 /// Versions are fixed, so that figures of two days can be compared.
 const WS_VERSION: &str = "8.23.0";
@@ -68,10 +68,7 @@ impl Peer {
         fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let folder = fs::canonicalize(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let command = match self.kind {
-            Kind::Rust(name) => {
-                let own = own_program()?;
-                vec![own.get_program().into(), "peer".into(), name.into()]
-            }
+            Kind::Rust(name) => vec![own_program()?, "peer".into(), name.into()],
             Kind::Ws => {
                 install_npm("ws", WS_VERSION, &folder)?;
                 vec![
