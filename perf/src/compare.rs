@@ -371,7 +371,7 @@ fn once(case: &Case, contender: &Contender, plan: &Plan) -> Result<Measurement, 
         compression: contender.variant() == Some(Variant::Compressed),
         ..plan.clone()
     };
-    load::run(case.scenario, &plan)
+    load::measure(case.scenario, &plan)
 }
 
 fn empty(name: &str) -> ServerResult {

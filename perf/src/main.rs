@@ -78,7 +78,7 @@ fn main() -> ExitCode {
 /// One scenario, and what it measured on standard output. A server that did something wrong is a failure.
 fn measure(scenario: Scenario, arguments: &Arguments) -> Result<ExitCode, String> {
     let plan = Plan::new(scenario, arguments);
-    let measurement = load::run(scenario, &plan)?;
+    let measurement = load::measure(scenario, &plan)?;
     if arguments.json {
         println!("{}", serde_json::to_string(&measurement).map_err(|error| error.to_string())?);
     } else {

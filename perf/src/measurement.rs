@@ -119,3 +119,8 @@ impl Latency {
         })
     }
 }
+
+/// An empty histogram of nanoseconds, up to ten minutes, with three digits.
+pub(crate) fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 600_000_000_000, 3).expect("bounds that are right")
+}

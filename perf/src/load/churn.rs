@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
-use super::{Run, ratio};
+use super::plan::Plan;
+use super::run::{Run, ratio};
 use crate::client::{End, Fleet, check_response, push_frame};
 use crate::measurement::Handshakes;
 use crate::message::Message;
@@ -139,12 +140,7 @@ fn begin(run: &Run, poll: &Poll, index: usize, number: u32) -> Result<Visit, Str
     })
 }
 
-fn go_on(
-    visit: &mut Visit,
-    plan: &super::Plan,
-    buffer: &mut [u8],
-    inflater: &mut Inflater,
-) -> Result<(), String> {
+fn go_on(visit: &mut Visit, plan: &Plan, buffer: &mut [u8], inflater: &mut Inflater) -> Result<(), String> {
     loop {
         while !visit.outbox.is_empty() {
             match visit.stream.write(&visit.outbox) {
@@ -172,12 +168,7 @@ fn go_on(
     }
 }
 
-fn receive(
-    visit: &mut Visit,
-    plan: &super::Plan,
-    bytes: &[u8],
-    inflater: &mut Inflater,
-) -> Result<(), String> {
+fn receive(visit: &mut Visit, plan: &Plan, bytes: &[u8], inflater: &mut Inflater) -> Result<(), String> {
     let mut bytes = bytes.to_vec();
     if visit.step == Step::AwaitsAnswer {
         visit.head.append(&mut bytes);
@@ -215,7 +206,7 @@ fn receive(
 }
 
 /// Whether a message is the visit's own, to the last byte. In a room or a topic there are those of other visits.
-fn hear(word: Message, payload: &[u8], is_text: bool, plan: &super::Plan) -> Result<bool, String> {
+fn hear(word: Message, payload: &[u8], is_text: bool, plan: &Plan) -> Result<bool, String> {
     let is_same_kind = is_text == plan.text;
     match Message::read(payload, plan.size) {
         Some(message) if message.sender != word.sender => Ok(false),

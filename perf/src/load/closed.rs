@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Run;
+use super::run::Run;
 use crate::client::Fleet;
 
 /// What is done before the measured time begins, as a part of it.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::Plan;
+use super::plan::Plan;
 use crate::client::{BINARY, Fleet, Target};
 use crate::progress::Progress;
 use crate::receiver::Incoming;

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use super::{Plan, Scenario, histogram};
+use super::plan::{Plan, Scenario};
+use crate::measurement::histogram;
 use crate::message::{Ledger, Message};
 use crate::receiver::Incoming;
 

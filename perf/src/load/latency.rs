@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use super::firehose::Firehose;
-use super::{Run, due_within, histogram};
-use crate::measurement::Latency;
+use super::plan::due_within;
+use super::run::Run;
+use crate::measurement::{Latency, histogram};
 use crate::message::Message;
 
 /// Messages of the first so many seconds are not measured.

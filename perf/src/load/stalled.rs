@@ -2,12 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Plan, Run, due_within};
+use super::plan::{Plan, STALLED_EVERY, due_within};
+use super::run::Run;
 use crate::client::{End, Fleet};
 use crate::measurement::Stalled;
 
-/// One client of so many never reads: the last of each ten.
-pub(super) const STALLED_EVERY: usize = 10;
 /// How long a server may hold the sender back beyond the schedule.
 const CATCH_UP: Duration = Duration::from_secs(5);
 
