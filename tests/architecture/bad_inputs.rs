@@ -44,6 +44,64 @@ fn a_layer_that_uses_what_is_above_it() {
 }
 
 #[test]
+fn files_in_a_circle() {
+    let complaints = |files: &[(&str, &str)]| {
+        let sources: Vec<Source> =
+            files.iter().map(|(path, text)| Source::new(&format!("perf/src/{path}"), text)).collect();
+        circle_complaints("perf/src", &sources)
+    };
+    let top = ("main.rs", "mod a; mod b; use a::A; fn f() { b::f() }");
+    for (name, bad) in [
+        ("two", &[top, ("a.rs", "use crate::b::f;"), ("b.rs", "fn f() -> crate::a::A {}")][..]),
+        (
+            "in groups",
+            &[top, ("a.rs", "use crate::{\n    b::{self, f},\n};"), ("b.rs", "use super::{a::A, c};")],
+        ),
+        ("with the root", &[top, ("a.rs", "use crate::Item;")]),
+        ("with all of the root", &[top, ("b.rs", "use super::*;")]),
+        ("with the own folder", &[("a/mod.rs", "mod x;\nx::f();"), ("a/x.rs", "use super::A;")]),
+        (
+            "with a module that a file is below",
+            &[top, ("a/mod.rs", "mod x; use x::X;"), ("a/x.rs", "crate::a::A")],
+        ),
+        ("three", &[("a.rs", "use crate::b;"), ("b.rs", "use crate::c;"), ("c.rs", "use self::super::a;")]),
+    ] {
+        let complaints = complaints(bad);
+        assert!(complaints.len() == 1 && complaints[0].matches(" → ").count() >= 2, "{name}: {complaints:?}");
+    }
+    for (name, good) in [
+        ("one way", &[top, ("a.rs", "use crate::b::f;"), ("b.rs", "use std::fmt;")][..]),
+        (
+            "in a test",
+            &[top, ("a.rs", "use crate::b;"), ("b.rs", "#[cfg(test)]\nmod tests { use crate::a; }")],
+        ),
+        (
+            "by a neighbour",
+            &[("a/mod.rs", "mod x; mod y; use x::X;"), ("a/x.rs", "use super::y::Y;"), ("a/y.rs", "")],
+        ),
+        (
+            "of the same name",
+            &[
+                top,
+                ("a.rs", "use crate::b; let b = x.a(); other::a::f()"),
+                ("b.rs", "let a = a(a); x::a::b()"),
+            ],
+        ),
+        (
+            "in words",
+            &[
+                top,
+                ("a.rs", "use crate::b;"),
+                ("b.rs", "// crate::a uses this.\nconst X: &str = \"crate::a::x\";"),
+            ],
+        ),
+        ("with itself", &[top, ("a.rs", "use self::Kind::{X, Y}; crate::a::f(); pub(super) fn f() {}")]),
+    ] {
+        assert_eq!(complaints(good), [""; 0], "{name}");
+    }
+}
+
+#[test]
 fn a_pure_layer_with_a_clock_or_a_socket() {
     check_rule(
         purity_complaints,

@@ -4,10 +4,12 @@
 
 #[cfg(test)]
 mod bad_inputs;
+mod circles;
 mod source;
 
 use std::collections::BTreeSet;
 
+use circles::circle_complaints;
 use source::{Source, exists, files_below, functions, is_word, line_of, read, word_positions};
 
 /// A layer is a file or a folder below `src`. It uses itself and what is listed here, nothing else.
@@ -97,6 +99,12 @@ const FUNCTION_LINES_MAX: usize = 60;
 #[test]
 fn layers_use_only_what_is_below_them() {
     check(layer_complaints, &files_below("src", &[".rs"]));
+}
+
+#[test]
+fn no_files_of_the_load_generator_use_each_other_in_a_circle() {
+    let complaints = circle_complaints("perf/src", &files_below("perf/src", &[".rs"]));
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
 }
 
 #[test]
