@@ -1,5 +1,10 @@
 //! Measures WebSocket servers: a load generator, a kernel floor to measure against, and a comparison of both
 //! with other servers. See `perf/README.md`.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command says there what it found, and what it does"
+)]
 
 mod child;
 mod client;

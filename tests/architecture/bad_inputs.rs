@@ -203,10 +203,71 @@ fn a_dependency_without_a_reason() {
     check_rule(
         dependency_complaints,
         "Cargo.toml",
-        &["[dependencies]\nmio = \"1\"\n", "[dev-dependencies]\n# Why.\na = \"1\"\n\nb = \"1\"\n"],
         &[
+            "[dependencies]\nmio = \"1\"\n",
+            "[dev-dependencies]\n# Why.\na = \"1\"\n\nb = \"1\"\n",
+            "[workspace.dependencies]\nmio = \"1\"\n",
+            "[dependencies]\nmio = { workspace = true }\n",
+            "[target.'cfg(unix)'.dependencies]\nmio.workspace = true\n",
+            "# Why.\n[dependencies]\nmio = \"1\"\n",
+        ],
+        &[
+            "[workspace.dependencies]\n# Of both.\nmio = \"1\"\nslab = \"1\"\n\n[dependencies]\n# The loop.\nmio = { workspace = true }\n",
             "[package]\nname = \"x\"\n\n[dependencies]\n# The loop.\nmio = \"1\"\n# Two of a kind.\na = \"1\"\nb = \"1\"\n",
         ],
+    );
+}
+
+/// The rule complains of each bad pair of manifests, and of none of the good ones.
+fn check_manifests(rule: impl Fn(&[Source]) -> Vec<String>, bad: &[[&str; 2]], good: &[[&str; 2]]) {
+    let complaints = |[root, member]: &[&str; 2]| {
+        rule(&[Source::new("Cargo.toml", root), Source::new("perf/Cargo.toml", member)])
+    };
+    for manifests in bad {
+        assert!(!complaints(manifests).is_empty(), "accepted: {manifests:?}");
+    }
+    for manifests in good {
+        assert_eq!(complaints(manifests), [""; 0], "{manifests:?}");
+    }
+}
+
+#[test]
+fn a_version_that_stands_twice() {
+    let shared = "[workspace.dependencies]\nmio = \"1\"\n[dependencies]\nmio = { workspace = true }\n";
+    check_manifests(
+        version_complaints,
+        &[
+            ["[dependencies]\nmio = \"1\"\n", "[dependencies]\nmio = \"1\"\n"],
+            ["[dependencies]\nmio = \"1\"\n", "[dev-dependencies]\nmio = { version = \"1\" }\n"],
+            [shared, "[dependencies]\nmio = { version = \"1\", features = [\"net\"] }\n"],
+            // A version for all that only one has.
+            [shared, "[dependencies]\nmio-more = { workspace = true }\n"],
+            [shared, ""],
+        ],
+        &[
+            [shared, "[dependencies]\nmio = { workspace = true, features = [\"net\"] }\n"],
+            [shared, "[target.'cfg(unix)'.dependencies]\nmio.workspace = true\n"],
+            ["[dependencies]\nmio = \"1\"\n", "[dependencies]\nslab = \"1\"\n"],
+            ["[package]\nversion = \"1\"\n", "[package]\nversion = \"1\"\n"],
+        ],
+    );
+}
+
+#[test]
+fn a_lint_that_stands_twice_or_is_relaxed_without_a_reason() {
+    let lints = "[lints]\nworkspace = true\n";
+    let root = |table: &str| format!("[workspace.lints.rust]\n{table}\n{lints}");
+    check_manifests(
+        lint_complaints,
+        &[
+            [lints, ""],
+            ["[package]\nworkspace = true", lints],
+            [lints, &format!("{lints}[lints.clippy]\ntodo = \"allow\"\n")],
+            [&root("dead_code = \"allow\""), lints],
+            [&root("# Why.\ndead_code = \"warn\"\nunused = { level = \"allow\", priority = 1 }"), lints],
+            [&root("unexpected_cfgs = { level = \"warn\", check-cfg = ['cfg(x)'] }"), lints],
+        ],
+        &[[&root("missing_docs = \"warn\"\n# Why.\ndead_code = \"allow\""), lints]],
     );
 }
 
