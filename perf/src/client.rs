@@ -144,12 +144,12 @@ pub(crate) struct Fleet {
     clients: Vec<Client>,
     buffer: Box<[u8]>,
     inflater: Inflater,
-    /// The first who lost the server.
+    /// The first that lost the server.
     lost: Option<usize>,
 }
 
 impl Fleet {
-    /// Connects `count` clients. `keeps` says whose payloads are looked at; the others' are counted. Each has
+    /// Connects `count` clients. `keeps` says of which the payloads are looked at; the others' are counted. Each has
     /// its answer within the `patience`.
     ///
     /// # Errors
@@ -194,7 +194,7 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// Begins to listen to some clients. Who is not listened to never reads.
+    /// Begins to listen to some clients. One that is not listened to never reads.
     ///
     /// # Errors
     /// Those of the kernel.
@@ -290,7 +290,7 @@ impl Fleet {
     /// Asserts that nobody was thrown out.
     ///
     /// # Errors
-    /// With who was, and how.
+    /// With the first that was, and how.
     pub(crate) fn check_all_there(&self) -> Result<(), String> {
         match self.lost.and_then(|index| Some((index, self.clients[index].end?))) {
             None => Ok(()),

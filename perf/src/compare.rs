@@ -103,7 +103,7 @@ const CASES: [Case; 9] = {
 
 const STALLED: Case = Case {
     name: "stalled",
-    title: "1,000 clients at a megabyte a second each, of whom 100 never read, for six seconds",
+    title: "1,000 clients at a megabyte a second each, of which 100 never read, for six seconds",
     scenario: Scenario::Stalled,
     service: Service::Broadcast,
     mode: Mode::Direct,

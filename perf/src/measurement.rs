@@ -38,7 +38,7 @@ pub(crate) struct Measurement {
     /// Of `churn`: connections made, served and closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) handshakes: Option<Handshakes>,
-    /// Of `stalled`: what became of those who never read.
+    /// Of `stalled`: what became of those that never read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) stalled: Option<Stalled>,
     /// Messages of one client beside the others that sent as fast as it was read, and came back to it.

@@ -88,7 +88,7 @@ pub(super) fn measure(run: &mut Run) -> Result<(), String> {
             }
         }
         idle.wait(Duration::ZERO, |_, _| {})?;
-        idle.check_all_there().map_err(|problem| format!("of those who stay, {problem}"))?;
+        idle.check_all_there().map_err(|problem| format!("of those that stay, {problem}"))?;
         check_progress(&visits, plan.patience)?;
         run.progress.set("measuring", run.share());
     }
@@ -108,7 +108,7 @@ fn check_progress(visits: &[Visit], patience: Duration) -> Result<(), String> {
 }
 
 fn end_window(run: &mut Run, ended: u64) {
-    // Who is silent has heard nothing.
+    // A visit that says nothing hears nothing.
     let words = if run.plan.silent { 0 } else { ended };
     run.end_window(words, words);
     let cpu = run.measurement.server.map_or(0.0, |server| server.cpu_seconds);

@@ -33,12 +33,12 @@ pub(super) struct Hearing {
     said_at: Vec<Vec<Duration>>,
     pub(super) received: Vec<u64>,
     pub(super) total: u64,
-    /// Of these, whose bytes were compared with what was said.
+    /// Those of them whose bytes were compared with what was said.
     checked: u64,
     /// What came besides: a chat's own lines, or what nobody said.
     others: u64,
     ledgers: Vec<Ledger>,
-    /// Messages as whoever was first heard them, and who has not heard another order yet.
+    /// Messages in the order in which they were first heard, and which receivers have heard no other order yet.
     order: Vec<(u32, u32)>,
     is_in_order: Vec<bool>,
     pub(super) latency: Histogram<u64>,

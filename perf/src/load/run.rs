@@ -13,7 +13,7 @@ use crate::receiver::Incoming;
 
 /// Latency is taken at every so many receivers: at all, the load would be busier than the server.
 const PROBE_EVERY: usize = 64;
-/// Who is silent for so long has no more to say for now.
+/// A server that is silent for so long has no more to say for now.
 const QUIET: Duration = Duration::from_millis(150);
 
 /// What all scenarios need.
@@ -76,14 +76,14 @@ impl Run {
         Ok(measurement)
     }
 
-    /// Connects the clients, and lets those listen whom `listens` names.
+    /// Connects the clients, and lets those listen that `listens` names.
     pub(super) fn connect(&mut self, listens: impl Fn(usize) -> bool) -> Result<Fleet, String> {
         let Plan { clients, compression, verify, patience, .. } = self.plan;
         let keeps = |index: usize| verify || index.is_multiple_of(PROBE_EVERY);
         let mut fleet = Fleet::connect(&self.target, clients, compression, keeps, patience, &self.progress)?;
         fleet.listen((0..clients).filter(|&index| listens(index)))?;
         self.is_connected = true;
-        // A chat greets, and tells of those who came.
+        // A chat greets, and tells of those that came.
         settle(&mut fleet, patience, |_, _| {})?;
         fleet.check_all_there()?;
         if let (Some(process), Some(server)) = (self.process, &mut self.measurement.server) {
