@@ -130,7 +130,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     let (peers, absent) = if options.peers.iter().any(|name| name == "none") {
         (Vec::new(), Vec::new())
     } else {
-        contenders::peers(&options.peers, &folder.join("peers"))
+        contenders::install_peers(&options.peers, &folder.join("peers"))
     };
     let mut all = vec![Contender::Floor];
     for variant in [Variant::Raw, Variant::Room, Variant::Compressed] {

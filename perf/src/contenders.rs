@@ -120,8 +120,8 @@ fn free_port() -> Result<u16, String> {
     listener.map(|address| address.port()).map_err(|error| format!("no free port: {error}"))
 }
 
-/// The peers that are asked for, installed; and why others are not there.
-pub(crate) fn peers(names: &[String], folder: &Path) -> (Vec<Contender>, Vec<(String, String)>) {
+/// Installs the peers that are asked for: those that are there now, and why others are not.
+pub(crate) fn install_peers(names: &[String], folder: &Path) -> (Vec<Contender>, Vec<(String, String)>) {
     let (mut there, mut absent) = (Vec::new(), Vec::new());
     for peer in peers::all() {
         if !names.is_empty() && !names.iter().any(|name| name == peer.name) {

@@ -45,8 +45,14 @@ pub(super) fn measure(run: &mut Run) -> Result<(), String> {
     let mut inflater = Inflater::new();
     let (mut begun, mut ended) = (0, 0_u64);
     let mut visits = Vec::new();
-    let mut idle =
-        Fleet::connect(&run.target, plan.idle, plan.compression, |_| false, plan.patience, &run.progress)?;
+    let mut idle = Fleet::connect(
+        &run.server_url,
+        plan.idle,
+        plan.compression,
+        |_| false,
+        plan.patience,
+        &run.progress,
+    )?;
     idle.listen(0..plan.idle)?;
     for index in 0..plan.clients {
         visits.push(begin(run, &poll, index, begun)?);
@@ -65,12 +71,7 @@ pub(super) fn measure(run: &mut Run) -> Result<(), String> {
         if has_ended && visits.iter().all(|visit| visit.step == Step::Over) {
             break;
         }
-        match poll.poll(&mut events, Some(Duration::from_millis(50))) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                return Err(format!("cannot poll: {error}"));
-            }
-            _ => {}
-        }
+        wait(&mut poll, &mut events)?;
         for event in &events {
             let index = event.token().0;
             if visits[index].step == Step::Over {
@@ -93,6 +94,13 @@ pub(super) fn measure(run: &mut Run) -> Result<(), String> {
         run.progress.set("measuring", run.share());
     }
     Ok(())
+}
+
+fn wait(poll: &mut Poll, events: &mut Events) -> Result<(), String> {
+    match poll.poll(events, Some(Duration::from_millis(50))) {
+        Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(format!("cannot poll: {error}")),
+        _ => Ok(()),
+    }
 }
 
 /// Every visit moves on in time, whatever the others do.
@@ -120,13 +128,13 @@ fn end_window(run: &mut Run, ended: u64) {
 }
 
 fn begin(run: &Run, poll: &Poll, index: usize, number: u32) -> Result<Visit, String> {
-    let failed = |error: io::Error| format!("cannot reach {}: {error}", run.target.address);
-    let mut stream = TcpStream::connect(run.target.address).map_err(failed)?;
+    let failed = |error: io::Error| format!("cannot reach {}: {error}", run.server_url.address);
+    let mut stream = TcpStream::connect(run.server_url.address).map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
     poll.registry()
         .register(&mut stream, Token(index), Interest::READABLE | Interest::WRITABLE)
         .map_err(failed)?;
-    let (outbox, accept) = run.target.request(number as usize, run.plan.compression);
+    let (outbox, accept) = run.server_url.request(number as usize, run.plan.compression);
     Ok(Visit {
         stream,
         accept,

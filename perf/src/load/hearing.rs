@@ -76,7 +76,7 @@ impl Hearing {
     }
 
     /// The next message of a client, said now.
-    pub(super) fn next(&mut self, sender: usize) -> Message {
+    pub(super) fn next_message(&mut self, sender: usize) -> Message {
         let number = self.said[sender];
         let at = self.epoch.elapsed();
         self.said[sender] += 1;

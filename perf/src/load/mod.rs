@@ -1,7 +1,7 @@
 //! The load: what is done to a server, and what is measured meanwhile.
 
 mod churn;
-mod closed;
+mod closed_loop;
 mod firehose;
 mod hearing;
 mod idle;
@@ -23,8 +23,8 @@ pub(crate) fn measure(scenario: Scenario, plan: &Plan) -> Result<Measurement, St
     plan.check(scenario)?;
     let mut run = Run::new(scenario, plan)?;
     let outcome = match scenario {
-        Scenario::Fanout | Scenario::Wide => closed::fanout(&mut run),
-        Scenario::Echo => closed::echo(&mut run),
+        Scenario::Fanout | Scenario::Wide => closed_loop::fanout(&mut run),
+        Scenario::Echo => closed_loop::echo(&mut run),
         Scenario::Latency => latency::measure(&mut run),
         Scenario::Idle => idle::measure(&mut run),
         Scenario::Stalled => stalled::measure(&mut run),

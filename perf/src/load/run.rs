@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::hearing::Hearing;
 use super::plan::{Plan, Scenario};
-use crate::client::{Fleet, Target};
+use crate::client::{Fleet, ServerUrl};
 use crate::measurement::{Latency, Measurement, ServerCost};
 use crate::message::Message;
 use crate::process::Process;
@@ -19,7 +19,7 @@ const QUIET: Duration = Duration::from_millis(150);
 /// What all scenarios need.
 pub(super) struct Run {
     pub(super) plan: Plan,
-    pub(super) target: Target,
+    pub(super) server_url: ServerUrl,
     process: Option<Process>,
     pub(super) progress: Progress,
     pub(super) measurement: Measurement,
@@ -48,7 +48,7 @@ impl Run {
         };
         Ok(Run {
             plan: plan.clone(),
-            target: Target::new(&plan.url)?,
+            server_url: ServerUrl::new(&plan.url)?,
             process,
             progress: Progress::new(plan.quiet),
             measurement,
@@ -80,7 +80,8 @@ impl Run {
     pub(super) fn connect(&mut self, listens: impl Fn(usize) -> bool) -> Result<Fleet, String> {
         let Plan { clients, compression, verify, patience, .. } = self.plan;
         let keeps = |index: usize| verify || index.is_multiple_of(PROBE_EVERY);
-        let mut fleet = Fleet::connect(&self.target, clients, compression, keeps, patience, &self.progress)?;
+        let mut fleet =
+            Fleet::connect(&self.server_url, clients, compression, keeps, patience, &self.progress)?;
         fleet.listen((0..clients).filter(|&index| listens(index)))?;
         self.is_connected = true;
         // A chat greets, and tells of those that came.
@@ -119,7 +120,7 @@ impl Run {
 
     /// The next message of a client, on its way.
     pub(super) fn say(&mut self, fleet: &mut Fleet, sender: usize) {
-        let message = self.hearing.next(sender);
+        let message = self.hearing.next_message(sender);
         let size = self.plan.size;
         fleet.queue(sender, self.plan.opcode(), size, |out| message.write(size, out));
     }
