@@ -20,7 +20,7 @@ Bun.serve({
             if (socket.data.isEcho) {
                 socket.send(message);
             } else {
-                // To everybody but the sender, who gets his own besides.
+                // To everybody but the sender, which gets its own besides.
                 socket.publish("all", message);
                 socket.send(message);
             }

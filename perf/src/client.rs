@@ -26,18 +26,18 @@ const BUFFER_BYTES: usize = 256 * 1024;
 
 /// Where the server is.
 #[derive(Clone, Debug)]
-pub(crate) struct Target {
+pub(crate) struct ServerUrl {
     pub(crate) address: SocketAddr,
     host: String,
     path: String,
 }
 
-impl Target {
+impl ServerUrl {
     /// A URL such as `ws://127.0.0.1:8080/broadcast`. `{}` in its path becomes the number of each client.
     ///
     /// # Errors
     /// If it is none that can be connected to.
-    pub(crate) fn new(url: &str) -> Result<Target, String> {
+    pub(crate) fn new(url: &str) -> Result<ServerUrl, String> {
         const ADVICE: &str = "--url wants something like ws://127.0.0.1:8080/broadcast";
         // Braces are not allowed in a URI, and stand for a number.
         let uri: Uri =
@@ -53,7 +53,7 @@ impl Target {
             .next()
             .ok_or_else(|| format!("{url}: no address; {ADVICE}"))?;
         let path = uri.path_and_query().map_or("/", |path| path.as_str()).replace("%7B%7D", "{}");
-        Ok(Target { address, host: format!("{host}:{port}"), path })
+        Ok(ServerUrl { address, host: format!("{host}:{port}"), path })
     }
 
     /// The request of one client, and the key that the answer must show (RFC 6455 §4.1).
@@ -144,18 +144,18 @@ pub(crate) struct Fleet {
     clients: Vec<Client>,
     buffer: Box<[u8]>,
     inflater: Inflater,
-    /// The first who lost the server.
+    /// The first that lost the server.
     lost: Option<usize>,
 }
 
 impl Fleet {
-    /// Connects `count` clients. `keeps` says whose payloads are looked at; the others' are counted. Each has
+    /// Connects `count` clients. `keeps` says of which the payloads are looked at; the others' are counted. Each has
     /// its answer within the `patience`.
     ///
     /// # Errors
     /// If the server cannot be reached, or refuses.
     pub(crate) fn connect(
-        target: &Target,
+        server: &ServerUrl,
         count: usize,
         compression: bool,
         keeps: impl Fn(usize) -> bool,
@@ -175,7 +175,7 @@ impl Fleet {
             let first = fleet.clients.len();
             let some = (first..count).take(HANDSHAKES_AT_ONCE);
             let begun = some
-                .map(|index| begin_handshake(target, index, compression, patience))
+                .map(|index| begin_handshake(server, index, compression, patience))
                 .collect::<Result<Vec<_>, _>>();
             let deadline = Instant::now() + patience;
             for (stream, accept) in begun.map_err(|error| format!("client {first}: {error}"))? {
@@ -194,7 +194,7 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// Begins to listen to some clients. Who is not listened to never reads.
+    /// Begins to listen to some clients. One that is not listened to never reads.
     ///
     /// # Errors
     /// Those of the kernel.
@@ -290,7 +290,7 @@ impl Fleet {
     /// Asserts that nobody was thrown out.
     ///
     /// # Errors
-    /// With who was, and how.
+    /// With the first that was, and how.
     pub(crate) fn check_all_there(&self) -> Result<(), String> {
         match self.lost.and_then(|index| Some((index, self.clients[index].end?))) {
             None => Ok(()),
@@ -341,15 +341,15 @@ impl Client {
 }
 
 fn begin_handshake(
-    target: &Target,
+    server: &ServerUrl,
     index: usize,
     compression: bool,
     patience: Duration,
 ) -> Result<(BlockingStream, String), String> {
-    let failed = |error: io::Error| format!("cannot reach {}: {error}", target.address);
-    let mut stream = BlockingStream::connect_timeout(&target.address, patience).map_err(failed)?;
+    let failed = |error: io::Error| format!("cannot reach {}: {error}", server.address);
+    let mut stream = BlockingStream::connect_timeout(&server.address, patience).map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
-    let (request, accept) = target.request(index, compression);
+    let (request, accept) = server.request(index, compression);
     stream.write_all(&request).map_err(failed)?;
     Ok((stream, accept))
 }
@@ -391,17 +391,17 @@ mod tests {
 
     #[test]
     fn urls() {
-        let target = Target::new("ws://127.0.0.1:8080/room?name=load{}").expect("a URL");
-        assert_eq!(target.address, "127.0.0.1:8080".parse().expect("an address"));
-        let (request, _) = target.request(7, false);
+        let server = ServerUrl::new("ws://127.0.0.1:8080/room?name=load{}").expect("a URL");
+        assert_eq!(server.address, "127.0.0.1:8080".parse().expect("an address"));
+        let (request, _) = server.request(7, false);
         let request = String::from_utf8(request).expect("text");
         assert!(
             request.starts_with("GET /room?name=load7 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n"),
             "{request}"
         );
-        assert!(Target::new("ws://[::1]:9/").expect("a URL").address.is_ipv6());
+        assert!(ServerUrl::new("ws://[::1]:9/").expect("a URL").address.is_ipv6());
         for bad in ["wss://127.0.0.1/", "127.0.0.1:8080", "ws://", "ws://no such host/"] {
-            assert!(Target::new(bad).expect_err(bad).contains("--url wants"), "{bad}");
+            assert!(ServerUrl::new(bad).expect_err(bad).contains("--url wants"), "{bad}");
         }
     }
 

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::child::own_program;
 use crate::contenders::{self, Contender, Service, Variant};
 use crate::floor::Mode;
 use crate::growth;
 use crate::load::{self, Plan, Scenario};
 use crate::measurement::Measurement;
+use crate::peers;
 use crate::report;
 use crate::results::{Absent, Comparison, ScenarioResult, ServerResult, Target};
 
@@ -101,7 +103,7 @@ const CASES: [Case; 9] = {
 
 const STALLED: Case = Case {
     name: "stalled",
-    title: "1,000 clients at a megabyte a second each, of whom 100 never read, for six seconds",
+    title: "1,000 clients at a megabyte a second each, of which 100 never read, for six seconds",
     scenario: Scenario::Stalled,
     service: Service::Broadcast,
     mode: Mode::Direct,
@@ -128,7 +130,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     let (peers, absent) = if options.peers.iter().any(|name| name == "none") {
         (Vec::new(), Vec::new())
     } else {
-        contenders::peers(&options.peers, &folder.join("peers"))
+        contenders::install_peers(&options.peers, &folder.join("peers"))
     };
     let mut all = vec![Contender::Floor];
     for variant in [Variant::Raw, Variant::Room, Variant::Compressed] {
@@ -196,7 +198,7 @@ fn wrong(comparison: &Comparison) -> Vec<String> {
 
 impl Options {
     fn settled(mut self) -> Result<Options, String> {
-        let own = std::env::current_exe().map_err(|error| format!("where is this program? {error}"))?;
+        let own = own_program()?;
         let beside = own.parent().unwrap_or(Path::new(".")).to_owned();
         let wsloop = self.wsloop.take().unwrap_or_else(|| beside.join("wsloop"));
         if !wsloop.is_file() {
@@ -214,7 +216,7 @@ impl Options {
         if let Some(name) = self.scenarios.iter().find(|name| !known.contains(&name.as_str())) {
             return Err(format!("--scenarios: there is no {name}; there are {}", known.join(", ")));
         }
-        let peers: Vec<&str> = crate::peers::all().iter().map(|peer| peer.name).chain(["none"]).collect();
+        let peers: Vec<&str> = peers::all().iter().map(|peer| peer.name).chain(["none"]).collect();
         if let Some(name) = self.peers.iter().find(|name| !peers.contains(&name.as_str())) {
             return Err(format!("--peers: there is no {name}; there are {}", peers.join(", ")));
         }
@@ -369,7 +371,7 @@ fn once(case: &Case, contender: &Contender, plan: &Plan) -> Result<Measurement, 
         compression: contender.variant() == Some(Variant::Compressed),
         ..plan.clone()
     };
-    load::run(case.scenario, &plan)
+    load::measure(case.scenario, &plan)
 }
 
 fn empty(name: &str) -> ServerResult {

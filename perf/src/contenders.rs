@@ -1,16 +1,13 @@
 //! The servers of a comparison: the floor, wsloop in some variants, and peers. Each is started anew for each
 //! measurement, on a free port, and ended by its own process id.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
+use crate::child::{Running, own_program};
 use crate::floor::Mode;
 use crate::peers::{self, Installed, Peer};
-
-/// A server starts sooner, Python and a JVM included.
-const START_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What the clients of a scenario want.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +70,7 @@ impl Contender {
                     Mode::Batch => "batch",
                     Mode::Echo => "echo",
                 };
-                let mut command = own_program()?;
+                let mut command = Command::new(own_program()?);
                 command.args(["floor", "--mode", mode, "--port", &port.to_string()]);
                 Ok(Server { process: Running::start("floor", command, port)?, url: url(path) })
             }
@@ -106,7 +103,7 @@ impl Contender {
     }
 }
 
-/// A server that runs, until this is dropped.
+/// One that was started: it is ended when this is dropped.
 pub(crate) struct Server {
     process: Running,
     pub(crate) url: String,
@@ -114,63 +111,8 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn pid(&self) -> u32 {
-        self.process.child.id()
+        self.process.pid()
     }
-}
-
-/// A child process that is ended when this is dropped.
-#[derive(Debug)]
-pub(crate) struct Running {
-    child: Child,
-}
-
-impl Running {
-    /// Starts a program and waits until its port can be connected to.
-    ///
-    /// # Errors
-    /// If it ends before, or takes too long.
-    pub(crate) fn start(name: &str, mut command: Command, port: u16) -> Result<Running, String> {
-        let program = command.get_program().to_string_lossy().into_owned();
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|error| format!("{name} does not start: {program}: {error}"))?;
-        let mut running = Running { child };
-        let deadline = Instant::now() + START_TIMEOUT;
-        while TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).is_err() {
-            if let Ok(Some(status)) = running.child.try_wait() {
-                return Err(format!("{name} ended at its start: {status}"));
-            }
-            if Instant::now() > deadline {
-                return Err(format!("{name} does not listen on port {port} after {START_TIMEOUT:?}"));
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Ok(running)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // A server with children of its own (nginx) ends them when it is asked to end, and not when it is killed.
-        let _ = Command::new("kill").arg(self.child.id().to_string()).stderr(Stdio::null()).status();
-        let deadline = Instant::now() + Duration::from_secs(2);
-        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// This program, to run another part of it.
-///
-/// # Errors
-/// If the system does not know where it is.
-pub(crate) fn own_program() -> Result<Command, String> {
-    std::env::current_exe().map(Command::new).map_err(|error| format!("where is this program? {error}"))
 }
 
 fn free_port() -> Result<u16, String> {
@@ -178,8 +120,8 @@ fn free_port() -> Result<u16, String> {
     listener.map(|address| address.port()).map_err(|error| format!("no free port: {error}"))
 }
 
-/// The peers that are asked for, installed; and why others are not there.
-pub(crate) fn peers(names: &[String], folder: &Path) -> (Vec<Contender>, Vec<(String, String)>) {
+/// Installs the peers that are asked for: those that are there now, and why others are not.
+pub(crate) fn install_peers(names: &[String], folder: &Path) -> (Vec<Contender>, Vec<(String, String)>) {
     let (mut there, mut absent) = (Vec::new(), Vec::new());
     for peer in peers::all() {
         if !names.is_empty() && !names.iter().any(|name| name == peer.name) {

@@ -123,14 +123,14 @@ impl Floor {
                 Err(_) => drop(self.clients.remove(index)),
                 Ok(length) => {
                     if client.partial.is_empty() {
-                        let used = self.take(index, &mut buffer[..length]);
+                        let used = self.serve_frames(index, &mut buffer[..length]);
                         if let Some(client) = self.clients.get_mut(index) {
                             client.partial.extend_from_slice(&buffer[used..length]);
                         }
                     } else {
                         let mut bytes = std::mem::take(&mut client.partial);
                         bytes.extend_from_slice(&buffer[..length]);
-                        let used = self.take(index, &mut bytes);
+                        let used = self.serve_frames(index, &mut bytes);
                         if let Some(client) = self.clients.get_mut(index) {
                             bytes.drain(..used);
                             client.partial = bytes;
@@ -145,8 +145,8 @@ impl Floor {
         self.buffer = buffer;
     }
 
-    /// Serves whole frames, and says how many bytes they were.
-    fn take(&mut self, index: usize, bytes: &mut [u8]) -> usize {
+    /// Answers the handshake, serves whole frames, and says how many bytes they were.
+    fn serve_frames(&mut self, index: usize, bytes: &mut [u8]) -> usize {
         let Some(client) = self.clients.get_mut(index) else { return 0 };
         let mut used = 0;
         if !client.is_open {

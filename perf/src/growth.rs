@@ -182,7 +182,7 @@ fn once(contender: &Contender, scenario: Scenario, plan: &Plan) -> Result<Measur
         quiet: true,
         ..plan.clone()
     };
-    let measurement = load::run(scenario, &plan)?;
+    let measurement = load::measure(scenario, &plan)?;
     // Nothing is drawn of a run that went wrong.
     match measurement.problems.first() {
         None => Ok(measurement),

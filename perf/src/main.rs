@@ -1,6 +1,12 @@
 //! Measures WebSocket servers: a load generator, a kernel floor to measure against, and a comparison of both
 //! with other servers. See `perf/README.md`.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command says there what it found, and what it does"
+)]
 
+mod child;
 mod client;
 mod compare;
 mod contenders;
@@ -77,7 +83,7 @@ fn main() -> ExitCode {
 /// One scenario, and what it measured on standard output. A server that did something wrong is a failure.
 fn measure(scenario: Scenario, arguments: &Arguments) -> Result<ExitCode, String> {
     let plan = Plan::new(scenario, arguments);
-    let measurement = load::run(scenario, &plan)?;
+    let measurement = load::measure(scenario, &plan)?;
     if arguments.json {
         println!("{}", serde_json::to_string(&measurement).map_err(|error| error.to_string())?);
     } else {

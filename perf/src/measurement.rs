@@ -38,7 +38,7 @@ pub(crate) struct Measurement {
     /// Of `churn`: connections made, served and closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) handshakes: Option<Handshakes>,
-    /// Of `stalled`: what became of those who never read.
+    /// Of `stalled`: what became of those that never read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) stalled: Option<Stalled>,
     /// Messages of one client beside the others that sent as fast as it was read, and came back to it.
@@ -118,4 +118,9 @@ impl Latency {
             max_us: histogram.max() as f64 / 1000.0,
         })
     }
+}
+
+/// An empty histogram of nanoseconds, up to ten minutes, with three digits.
+pub(crate) fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 600_000_000_000, 3).expect("bounds that are right")
 }

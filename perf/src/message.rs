@@ -10,7 +10,7 @@ const MARK: &[u8; 4] = b"~ld:";
 /// Mark, eight digits for the sender, eight for the number, sixteen for the time.
 pub(crate) const SIZE_MIN: usize = 36;
 
-/// Who said it, as which of his messages, and when (since the start of the run).
+/// Which client said it, as which of its messages, and when (since the start of the run).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Message {
     pub(crate) sender: u32,

@@ -28,7 +28,7 @@ impl Process {
     /// The scheduler's own count is in nanoseconds; `/proc/PID/stat` counts the same in ticks of 10 ms, which
     /// is what is left where the kernel keeps no such count. Threads that have ended are not seen.
     pub(crate) fn cpu(&self) -> Duration {
-        self.tree().into_iter().map(|pid| nanoseconds_of_threads(pid).unwrap_or_else(|| ticks(pid))).sum()
+        self.tree().into_iter().map(|pid| cpu_by_scheduler(pid).unwrap_or_else(|| cpu_by_ticks(pid))).sum()
     }
 
     /// Memory that it has written and that belongs to it alone.
@@ -37,7 +37,7 @@ impl Process {
             .into_iter()
             .map(|pid| {
                 let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-                ["Private_Dirty:", "Swap:"].iter().map(|name| kibibytes(&rollup, name)).sum::<u64>()
+                ["Private_Dirty:", "Swap:"].iter().map(|name| bytes_of(&rollup, name)).sum::<u64>()
             })
             .sum()
     }
@@ -47,7 +47,7 @@ impl Process {
         self.tree()
             .into_iter()
             .map(|pid| {
-                kibibytes(&fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default(), "VmHWM:")
+                bytes_of(&fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default(), "VmHWM:")
             })
             .sum()
     }
@@ -71,7 +71,7 @@ impl Process {
     }
 }
 
-fn nanoseconds_of_threads(pid: u32) -> Option<Duration> {
+fn cpu_by_scheduler(pid: u32) -> Option<Duration> {
     let mut sum = 0;
     for thread in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
         let schedstat = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
@@ -80,7 +80,7 @@ fn nanoseconds_of_threads(pid: u32) -> Option<Duration> {
     (sum > 0).then(|| Duration::from_nanos(sum))
 }
 
-fn ticks(pid: u32) -> Duration {
+fn cpu_by_ticks(pid: u32) -> Duration {
     // USER_HZ, which is 100 on every Linux that is in use.
     const TICK: Duration = Duration::from_millis(10);
     let fields = stat_fields(pid).unwrap_or_default();
@@ -95,7 +95,7 @@ fn stat_fields(pid: u32) -> Option<Vec<String>> {
 }
 
 /// A line such as `VmHWM:  12 kB`, in bytes.
-fn kibibytes(text: &str, name: &str) -> u64 {
+fn bytes_of(text: &str, name: &str) -> u64 {
     let value = text.lines().find_map(|line| line.strip_prefix(name));
     value.and_then(|value| value.split_ascii_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
 }
@@ -123,7 +123,7 @@ mod tests {
         // Other tests use memory at the same time.
         assert!(memory >= 60 << 20, "{memory}");
         assert!(own.peak_bytes() >= memory);
-        let in_ticks = ticks(std::process::id());
+        let in_ticks = cpu_by_ticks(std::process::id());
         assert!(in_ticks.abs_diff(own.cpu()) < Duration::from_secs(1), "{in_ticks:?} and {:?}", own.cpu());
         drop(black_box(block));
     }

@@ -48,7 +48,7 @@ pub(crate) enum Target {
 /// One server in one scenario.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct ServerResult {
-    /// `floor`, `wsloop`, `wsloop-room`, `bun`, …
+    /// `floor`, `wsloop`, `wsloop, chat room`, `bun`, …
     pub(crate) server: String,
     /// The compared figure of each round, in the scenario's unit; index = round.
     pub(crate) values: Vec<f64>,

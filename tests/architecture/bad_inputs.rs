@@ -44,6 +44,64 @@ fn a_layer_that_uses_what_is_above_it() {
 }
 
 #[test]
+fn files_in_a_circle() {
+    let complaints = |files: &[(&str, &str)]| {
+        let sources: Vec<Source> =
+            files.iter().map(|(path, text)| Source::new(&format!("perf/src/{path}"), text)).collect();
+        circle_complaints("perf/src", &sources)
+    };
+    let top = ("main.rs", "mod a; mod b; use a::A; fn f() { b::f() }");
+    for (name, bad) in [
+        ("two", &[top, ("a.rs", "use crate::b::f;"), ("b.rs", "fn f() -> crate::a::A {}")][..]),
+        (
+            "in groups",
+            &[top, ("a.rs", "use crate::{\n    b::{self, f},\n};"), ("b.rs", "use super::{a::A, c};")],
+        ),
+        ("with the root", &[top, ("a.rs", "use crate::Item;")]),
+        ("with all of the root", &[top, ("b.rs", "use super::*;")]),
+        ("with the own folder", &[("a/mod.rs", "mod x;\nx::f();"), ("a/x.rs", "use super::A;")]),
+        (
+            "with a module that a file is below",
+            &[top, ("a/mod.rs", "mod x; use x::X;"), ("a/x.rs", "crate::a::A")],
+        ),
+        ("three", &[("a.rs", "use crate::b;"), ("b.rs", "use crate::c;"), ("c.rs", "use self::super::a;")]),
+    ] {
+        let complaints = complaints(bad);
+        assert!(complaints.len() == 1 && complaints[0].matches(" → ").count() >= 2, "{name}: {complaints:?}");
+    }
+    for (name, good) in [
+        ("one way", &[top, ("a.rs", "use crate::b::f;"), ("b.rs", "use std::fmt;")][..]),
+        (
+            "in a test",
+            &[top, ("a.rs", "use crate::b;"), ("b.rs", "#[cfg(test)]\nmod tests { use crate::a; }")],
+        ),
+        (
+            "by a neighbour",
+            &[("a/mod.rs", "mod x; mod y; use x::X;"), ("a/x.rs", "use super::y::Y;"), ("a/y.rs", "")],
+        ),
+        (
+            "of the same name",
+            &[
+                top,
+                ("a.rs", "use crate::b; let b = x.a(); other::a::f()"),
+                ("b.rs", "let a = a(a); x::a::b()"),
+            ],
+        ),
+        (
+            "in words",
+            &[
+                top,
+                ("a.rs", "use crate::b;"),
+                ("b.rs", "// crate::a uses this.\nconst X: &str = \"crate::a::x\";"),
+            ],
+        ),
+        ("with itself", &[top, ("a.rs", "use self::Kind::{X, Y}; crate::a::f(); pub(super) fn f() {}")]),
+    ] {
+        assert_eq!(complaints(good), [""; 0], "{name}");
+    }
+}
+
+#[test]
 fn a_pure_layer_with_a_clock_or_a_socket() {
     check_rule(
         purity_complaints,
@@ -145,10 +203,71 @@ fn a_dependency_without_a_reason() {
     check_rule(
         dependency_complaints,
         "Cargo.toml",
-        &["[dependencies]\nmio = \"1\"\n", "[dev-dependencies]\n# Why.\na = \"1\"\n\nb = \"1\"\n"],
         &[
+            "[dependencies]\nmio = \"1\"\n",
+            "[dev-dependencies]\n# Why.\na = \"1\"\n\nb = \"1\"\n",
+            "[workspace.dependencies]\nmio = \"1\"\n",
+            "[dependencies]\nmio = { workspace = true }\n",
+            "[target.'cfg(unix)'.dependencies]\nmio.workspace = true\n",
+            "# Why.\n[dependencies]\nmio = \"1\"\n",
+        ],
+        &[
+            "[workspace.dependencies]\n# Of both.\nmio = \"1\"\nslab = \"1\"\n\n[dependencies]\n# The loop.\nmio = { workspace = true }\n",
             "[package]\nname = \"x\"\n\n[dependencies]\n# The loop.\nmio = \"1\"\n# Two of a kind.\na = \"1\"\nb = \"1\"\n",
         ],
+    );
+}
+
+/// The rule complains of each bad pair of manifests, and of none of the good ones.
+fn check_manifests(rule: impl Fn(&[Source]) -> Vec<String>, bad: &[[&str; 2]], good: &[[&str; 2]]) {
+    let complaints = |[root, member]: &[&str; 2]| {
+        rule(&[Source::new("Cargo.toml", root), Source::new("perf/Cargo.toml", member)])
+    };
+    for manifests in bad {
+        assert!(!complaints(manifests).is_empty(), "accepted: {manifests:?}");
+    }
+    for manifests in good {
+        assert_eq!(complaints(manifests), [""; 0], "{manifests:?}");
+    }
+}
+
+#[test]
+fn a_version_that_stands_twice() {
+    let shared = "[workspace.dependencies]\nmio = \"1\"\n[dependencies]\nmio = { workspace = true }\n";
+    check_manifests(
+        version_complaints,
+        &[
+            ["[dependencies]\nmio = \"1\"\n", "[dependencies]\nmio = \"1\"\n"],
+            ["[dependencies]\nmio = \"1\"\n", "[dev-dependencies]\nmio = { version = \"1\" }\n"],
+            [shared, "[dependencies]\nmio = { version = \"1\", features = [\"net\"] }\n"],
+            // A version for all that only one has.
+            [shared, "[dependencies]\nmio-more = { workspace = true }\n"],
+            [shared, ""],
+        ],
+        &[
+            [shared, "[dependencies]\nmio = { workspace = true, features = [\"net\"] }\n"],
+            [shared, "[target.'cfg(unix)'.dependencies]\nmio.workspace = true\n"],
+            ["[dependencies]\nmio = \"1\"\n", "[dependencies]\nslab = \"1\"\n"],
+            ["[package]\nversion = \"1\"\n", "[package]\nversion = \"1\"\n"],
+        ],
+    );
+}
+
+#[test]
+fn a_lint_that_stands_twice_or_is_relaxed_without_a_reason() {
+    let lints = "[lints]\nworkspace = true\n";
+    let root = |table: &str| format!("[workspace.lints.rust]\n{table}\n{lints}");
+    check_manifests(
+        lint_complaints,
+        &[
+            [lints, ""],
+            ["[package]\nworkspace = true", lints],
+            [lints, &format!("{lints}[lints.clippy]\ntodo = \"allow\"\n")],
+            [&root("dead_code = \"allow\""), lints],
+            [&root("# Why.\ndead_code = \"warn\"\nunused = { level = \"allow\", priority = 1 }"), lints],
+            [&root("unexpected_cfgs = { level = \"warn\", check-cfg = ['cfg(x)'] }"), lints],
+        ],
+        &[[&root("missing_docs = \"warn\"\n# Why.\ndead_code = \"allow\""), lints]],
     );
 }
 

@@ -4,10 +4,14 @@
 
 #[cfg(test)]
 mod bad_inputs;
+mod circles;
+mod manifests;
 mod source;
 
 use std::collections::BTreeSet;
 
+use circles::circle_complaints;
+use manifests::{dependency_complaints, lint_complaints, version_complaints};
 use source::{Source, exists, files_below, functions, is_word, line_of, read, word_positions};
 
 /// A layer is a file or a folder below `src`. It uses itself and what is listed here, nothing else.
@@ -104,6 +108,12 @@ fn layers_use_only_what_is_below_them() {
 }
 
 #[test]
+fn no_files_of_the_load_generator_use_each_other_in_a_circle() {
+    let complaints = circle_complaints("perf/src", &files_below("perf/src", &[".rs"]));
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
+
+#[test]
 fn pure_layers_touch_no_clock_no_socket_and_no_environment() {
     check(purity_complaints, &files_below("src", &[".rs"]));
 }
@@ -158,7 +168,13 @@ fn nothing_is_left_for_later_and_no_path_of_a_machine_is_written() {
 
 #[test]
 fn each_dependency_has_its_reason() {
-    check(dependency_complaints, &[read("Cargo.toml"), read("perf/Cargo.toml")]);
+    check(dependency_complaints, &manifests());
+}
+
+#[test]
+fn versions_and_lints_stand_once_for_all_crates() {
+    let complaints = [version_complaints(&manifests()), lint_complaints(&manifests())].concat();
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
 }
 
 #[test]
@@ -166,6 +182,10 @@ fn the_map_of_the_readme_is_the_tree() {
     let tree: BTreeSet<String> = files_below("src", &[".rs"]).into_iter().map(|source| source.path).collect();
     let complaints = map_complaints(&read("README.md").text, &tree, exists);
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
+
+fn manifests() -> [Source; 2] {
+    ["Cargo.toml", "perf/Cargo.toml"].map(read)
 }
 
 // ---------------------------------------------------------------- the rules
@@ -318,26 +338,6 @@ fn leftover_complaints(source: &Source) -> Vec<String> {
         let text = format!("{first}{second}");
         for (position, _) in source.text.match_indices(&text) {
             complaints.push(format!("{}:{}: {text}", source.path, line_of(&source.text, position)));
-        }
-    }
-    complaints
-}
-
-/// Each entry of a table of dependencies has a comment right above it, or shares one with its neighbour.
-fn dependency_complaints(source: &Source) -> Vec<String> {
-    let mut complaints = Vec::new();
-    let mut in_dependencies = false;
-    let mut explained = false;
-    for (index, line) in source.text.lines().enumerate() {
-        if line.starts_with('[') {
-            in_dependencies = line.trim_end_matches(']').ends_with("dependencies");
-            explained = false;
-        } else if line.starts_with('#') {
-            explained = true;
-        } else if line.trim().is_empty() {
-            explained = false;
-        } else if in_dependencies && !explained {
-            complaints.push(format!("{}:{}: no reason above {line:?}", source.path, index + 1));
         }
     }
     complaints

@@ -49,7 +49,7 @@ func runHub() {
 func (one *client) write() {
 	failed := false
 	for message := range one.send {
-		// Whoever is gone still takes from his channel, so that the hub never waits for him.
+		// A client that is gone still takes from its channel, so that the hub never waits for it.
 		if !failed && one.connection.WritePreparedMessage(message) != nil {
 			failed = true
 		}

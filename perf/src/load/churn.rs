@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
-use super::{Run, ratio};
+use super::plan::Plan;
+use super::run::{Run, ratio};
 use crate::client::{End, Fleet, check_response, push_frame};
 use crate::measurement::Handshakes;
 use crate::message::Message;
@@ -44,8 +45,14 @@ pub(super) fn measure(run: &mut Run) -> Result<(), String> {
     let mut inflater = Inflater::new();
     let (mut begun, mut ended) = (0, 0_u64);
     let mut visits = Vec::new();
-    let mut idle =
-        Fleet::connect(&run.target, plan.idle, plan.compression, |_| false, plan.patience, &run.progress)?;
+    let mut idle = Fleet::connect(
+        &run.server_url,
+        plan.idle,
+        plan.compression,
+        |_| false,
+        plan.patience,
+        &run.progress,
+    )?;
     idle.listen(0..plan.idle)?;
     for index in 0..plan.clients {
         visits.push(begin(run, &poll, index, begun)?);
@@ -64,12 +71,7 @@ pub(super) fn measure(run: &mut Run) -> Result<(), String> {
         if has_ended && visits.iter().all(|visit| visit.step == Step::Over) {
             break;
         }
-        match poll.poll(&mut events, Some(Duration::from_millis(50))) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                return Err(format!("cannot poll: {error}"));
-            }
-            _ => {}
-        }
+        wait(&mut poll, &mut events)?;
         for event in &events {
             let index = event.token().0;
             if visits[index].step == Step::Over {
@@ -87,11 +89,18 @@ pub(super) fn measure(run: &mut Run) -> Result<(), String> {
             }
         }
         idle.wait(Duration::ZERO, |_, _| {})?;
-        idle.check_all_there().map_err(|problem| format!("of those who stay, {problem}"))?;
+        idle.check_all_there().map_err(|problem| format!("of those that stay, {problem}"))?;
         check_progress(&visits, plan.patience)?;
         run.progress.set("measuring", run.share());
     }
     Ok(())
+}
+
+fn wait(poll: &mut Poll, events: &mut Events) -> Result<(), String> {
+    match poll.poll(events, Some(Duration::from_millis(50))) {
+        Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(format!("cannot poll: {error}")),
+        _ => Ok(()),
+    }
 }
 
 /// Every visit moves on in time, whatever the others do.
@@ -107,7 +116,7 @@ fn check_progress(visits: &[Visit], patience: Duration) -> Result<(), String> {
 }
 
 fn end_window(run: &mut Run, ended: u64) {
-    // Who is silent has heard nothing.
+    // A visit that says nothing hears nothing.
     let words = if run.plan.silent { 0 } else { ended };
     run.end_window(words, words);
     let cpu = run.measurement.server.map_or(0.0, |server| server.cpu_seconds);
@@ -119,13 +128,13 @@ fn end_window(run: &mut Run, ended: u64) {
 }
 
 fn begin(run: &Run, poll: &Poll, index: usize, number: u32) -> Result<Visit, String> {
-    let failed = |error: io::Error| format!("cannot reach {}: {error}", run.target.address);
-    let mut stream = TcpStream::connect(run.target.address).map_err(failed)?;
+    let failed = |error: io::Error| format!("cannot reach {}: {error}", run.server_url.address);
+    let mut stream = TcpStream::connect(run.server_url.address).map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
     poll.registry()
         .register(&mut stream, Token(index), Interest::READABLE | Interest::WRITABLE)
         .map_err(failed)?;
-    let (outbox, accept) = run.target.request(number as usize, run.plan.compression);
+    let (outbox, accept) = run.server_url.request(number as usize, run.plan.compression);
     Ok(Visit {
         stream,
         accept,
@@ -139,12 +148,7 @@ fn begin(run: &Run, poll: &Poll, index: usize, number: u32) -> Result<Visit, Str
     })
 }
 
-fn go_on(
-    visit: &mut Visit,
-    plan: &super::Plan,
-    buffer: &mut [u8],
-    inflater: &mut Inflater,
-) -> Result<(), String> {
+fn go_on(visit: &mut Visit, plan: &Plan, buffer: &mut [u8], inflater: &mut Inflater) -> Result<(), String> {
     loop {
         while !visit.outbox.is_empty() {
             match visit.stream.write(&visit.outbox) {
@@ -172,12 +176,7 @@ fn go_on(
     }
 }
 
-fn receive(
-    visit: &mut Visit,
-    plan: &super::Plan,
-    bytes: &[u8],
-    inflater: &mut Inflater,
-) -> Result<(), String> {
+fn receive(visit: &mut Visit, plan: &Plan, bytes: &[u8], inflater: &mut Inflater) -> Result<(), String> {
     let mut bytes = bytes.to_vec();
     if visit.step == Step::AwaitsAnswer {
         visit.head.append(&mut bytes);
@@ -215,7 +214,7 @@ fn receive(
 }
 
 /// Whether a message is the visit's own, to the last byte. In a room or a topic there are those of other visits.
-fn hear(word: Message, payload: &[u8], is_text: bool, plan: &super::Plan) -> Result<bool, String> {
+fn hear(word: Message, payload: &[u8], is_text: bool, plan: &Plan) -> Result<bool, String> {
     let is_same_kind = is_text == plan.text;
     match Message::read(payload, plan.size) {
         Some(message) if message.sender != word.sender => Ok(false),

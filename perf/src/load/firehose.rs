@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::Plan;
-use crate::client::{BINARY, Fleet, Target};
+use super::plan::Plan;
+use crate::client::{BINARY, Fleet, ServerUrl};
 use crate::progress::Progress;
 use crate::receiver::Incoming;
 
@@ -23,8 +23,8 @@ pub(super) struct Firehose {
 
 impl Firehose {
     pub(super) fn start(url: &str, plan: &Plan) -> Result<Firehose, String> {
-        let target = Target::new(url)?;
-        let mut fleet = Fleet::connect(&target, 1, false, |_| false, plan.patience, &Progress::new(true))
+        let server = ServerUrl::new(url)?;
+        let mut fleet = Fleet::connect(&server, 1, false, |_| false, plan.patience, &Progress::new(true))
             .map_err(|error| format!("--firehose: {error}"))?;
         let size = SIZES[usize::from(plan.size == SIZES[0])];
         fleet.listen(0..1)?;

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use super::{Plan, Scenario, histogram};
+use super::plan::{Plan, Scenario};
+use crate::measurement::histogram;
 use crate::message::{Ledger, Message};
 use crate::receiver::Incoming;
 
@@ -32,12 +33,12 @@ pub(super) struct Hearing {
     said_at: Vec<Vec<Duration>>,
     pub(super) received: Vec<u64>,
     pub(super) total: u64,
-    /// Of these, whose bytes were compared with what was said.
+    /// Those of them whose bytes were compared with what was said.
     checked: u64,
     /// What came besides: a chat's own lines, or what nobody said.
     others: u64,
     ledgers: Vec<Ledger>,
-    /// Messages as whoever was first heard them, and who has not heard another order yet.
+    /// Messages in the order in which they were first heard, and which receivers have heard no other order yet.
     order: Vec<(u32, u32)>,
     is_in_order: Vec<bool>,
     pub(super) latency: Histogram<u64>,
@@ -75,7 +76,7 @@ impl Hearing {
     }
 
     /// The next message of a client, said now.
-    pub(super) fn next(&mut self, sender: usize) -> Message {
+    pub(super) fn next_message(&mut self, sender: usize) -> Message {
         let number = self.said[sender];
         let at = self.epoch.elapsed();
         self.said[sender] += 1;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Run;
+use super::run::Run;
 use crate::client::{Fleet, PING};
 
 pub(super) fn measure(run: &mut Run) -> Result<(), String> {

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use super::firehose::Firehose;
-use super::{Run, due_within, histogram};
-use crate::measurement::Latency;
+use super::plan::due_within;
+use super::run::Run;
+use crate::measurement::{Latency, histogram};
 use crate::message::Message;
 
 /// Messages of the first so many seconds are not measured.
-const WARM_UP: f64 = 1.0;
+const WARM_UP_SECONDS: f64 = 1.0;
 
 /// When each message is due, and how late they were.
 struct Schedule {
@@ -37,9 +38,9 @@ pub(super) fn measure(run: &mut Run) -> Result<(), String> {
     let mut fleet = run.connect(|_| true)?;
     let firehose = run.plan.firehose.clone();
     let firehose = firehose.map(|url| Firehose::start(&url, &run.plan)).transpose()?;
-    let warm_up = due_within(WARM_UP, run.plan.rate);
+    let warm_up = due_within(WARM_UP_SECONDS, run.plan.rate);
     // Something has to be due in the measured time.
-    let total = due_within(WARM_UP + run.plan.seconds, run.plan.rate).max(warm_up + 1);
+    let total = due_within(WARM_UP_SECONDS + run.plan.seconds, run.plan.rate).max(warm_up + 1);
     let senders = u32::try_from(run.plan.senders).unwrap_or(u32::MAX);
     let epoch = Instant::now();
     run.hearing.epoch = epoch;

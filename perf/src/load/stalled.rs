@@ -2,12 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Plan, Run, due_within};
+use super::plan::{Plan, STALLED_EVERY, due_within};
+use super::run::Run;
 use crate::client::{End, Fleet};
 use crate::measurement::Stalled;
 
-/// One client of so many never reads: the last of each ten.
-pub(super) const STALLED_EVERY: usize = 10;
 /// How long a server may hold the sender back beyond the schedule.
 const CATCH_UP: Duration = Duration::from_secs(5);
 
@@ -43,7 +42,7 @@ pub(super) fn measure(run: &mut Run) -> Result<(), String> {
             .map_err(|problem| format!("a client that reads was thrown out: {problem}"))?;
         run.progress.set("measuring", epoch.elapsed().div_duration_f64(end));
     }
-    // What was said is owed to those who read.
+    // What was said is owed to those that read.
     let owed: Vec<u64> =
         (0..plan.clients).map(|index| if is_stalled(index) { 0 } else { u64::from(sent) }).collect();
     run.await_rest(&mut fleet, &owed, |_| {})?;
@@ -56,13 +55,13 @@ pub(super) fn measure(run: &mut Run) -> Result<(), String> {
     end.map_err(|problem| format!("a client that reads was thrown out: {problem}")).and(woken)
 }
 
-/// Those who never read do so at last, and find out how their connections ended.
+/// Those that never read do so at last, and find out how their connections ended.
 fn wake_up(fleet: &mut Fleet, plan: &Plan, stalled: &mut Stalled) -> Result<(), String> {
     let sleepers: Vec<usize> = (0..plan.clients).filter(|&index| is_stalled(index)).collect();
     stalled.clients = sleepers.len();
     fleet.listen(sleepers.iter().copied())?;
     let (woken, mut last_heard) = (Instant::now(), Instant::now());
-    // Who is still being served gets bytes all the time; who was cut gets the end.
+    // One that is still being served gets bytes all the time; one that was cut gets the end.
     while last_heard.elapsed() < Duration::from_secs(1) && woken.elapsed() < plan.patience {
         fleet.wait(Duration::from_millis(200), |index, _| {
             if is_stalled(index) {

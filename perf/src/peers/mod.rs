@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 pub(crate) use rust::{Options, run};
 
-use crate::contenders::{Running, own_program};
+use crate::child::{Running, own_program};
 
 /// Versions are fixed, so that figures of two days can be compared.
 const WS_VERSION: &str = "8.23.0";
@@ -68,14 +68,11 @@ impl Peer {
         fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let folder = fs::canonicalize(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let command = match self.kind {
-            Kind::Rust(name) => {
-                let own = own_program()?;
-                vec![own.get_program().into(), "peer".into(), name.into()]
-            }
+            Kind::Rust(name) => vec![own_program()?, "peer".into(), name.into()],
             Kind::Ws => {
                 install_npm("ws", WS_VERSION, &folder)?;
                 vec![
-                    program("node", "nodejs")?,
+                    find_or_install("node", "nodejs")?,
                     write(&folder, "ws.mjs", include_str!("../../peers/ws.mjs"))?,
                 ]
             }
@@ -127,8 +124,8 @@ fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf, String> {
     fs::write(&path, text).map(|()| path.clone()).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// A program in PATH; else from Debian's package of this name.
-fn program(name: &str, package: &str) -> Result<PathBuf, String> {
+/// A program in PATH; else the one of a Debian package, which is installed for it.
+fn find_or_install(name: &str, package: &str) -> Result<PathBuf, String> {
     let find = || {
         let path = std::env::var_os("PATH")?;
         std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file())
@@ -148,7 +145,7 @@ fn install_debian(packages: &[&str]) -> Result<(), String> {
     install.env("DEBIAN_FRONTEND", "noninteractive");
     let mut update = Command::new("apt-get");
     update.args(["update", "-qq"]);
-    finish(&mut update).and_then(|()| finish(&mut install)).map_err(|error| {
+    run_to_end(&mut update).and_then(|()| run_to_end(&mut install)).map_err(|error| {
         format!(
             "cannot install {}: {error}; as root on Debian: apt-get install {}",
             packages.join(" "),
@@ -163,10 +160,10 @@ fn install_npm(package: &str, version: &str, folder: &Path) -> Result<(), String
     if there.contains(&format!("\"version\": \"{version}\"")) {
         return Ok(());
     }
-    let mut npm = Command::new(program("npm", "npm")?);
+    let mut npm = Command::new(find_or_install("npm", "npm")?);
     npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]).arg(folder);
     npm.arg(format!("{package}@{version}"));
-    finish(&mut npm).map_err(|error| format!("npm cannot install {package} {version}: {error}"))
+    run_to_end(&mut npm).map_err(|error| format!("npm cannot install {package} {version}: {error}"))
 }
 
 /// Returns the Python of a virtual environment with the package.
@@ -174,17 +171,17 @@ fn install_python(folder: &Path) -> Result<PathBuf, String> {
     let python = folder.join("venv/bin/python");
     let requirement = format!("websockets=={PYTHON_WEBSOCKETS_VERSION}");
     let check = format!("import websockets; assert websockets.__version__ == '{PYTHON_WEBSOCKETS_VERSION}'");
-    if finish(Command::new(&python).args(["-c", &check])).is_ok() {
+    if run_to_end(Command::new(&python).args(["-c", &check])).is_ok() {
         return Ok(python);
     }
-    let system = program("python3", "python3")?;
+    let system = find_or_install("python3", "python3")?;
     let mut venv = Command::new(&system);
     venv.args(["-m", "venv"]).arg(folder.join("venv"));
-    if finish(&mut venv).is_err() {
+    if run_to_end(&mut venv).is_err() {
         install_debian(&["python3-venv"])?;
-        finish(&mut venv).map_err(|error| format!("no virtual environment: {error}"))?;
+        run_to_end(&mut venv).map_err(|error| format!("no virtual environment: {error}"))?;
     }
-    finish(Command::new(&python).args(["-m", "pip", "install", "--quiet", &requirement]))
+    run_to_end(Command::new(&python).args(["-m", "pip", "install", "--quiet", &requirement]))
         .map_err(|error| format!("pip cannot install {requirement}: {error}"))?;
     Ok(python)
 }
@@ -195,14 +192,14 @@ fn build_gorilla(folder: &Path) -> Result<PathBuf, String> {
     if !sources.is_dir() {
         install_debian(&["golang-go", "golang-github-gorilla-websocket-dev"])?;
     }
-    let go = program("go", "golang-go")?;
+    let go = find_or_install("go", "golang-go")?;
     let server = folder.join("server");
     let main = write(folder, "main.go", include_str!("../../peers/gorilla/main.go"))?;
     let mut build = Command::new(go);
     build.args(["build", "-o"]).arg(&server).arg(main).current_dir(folder);
     build.envs([("GO111MODULE", "off"), ("GOPATH", "/usr/share/gocode"), ("GOFLAGS", "")]);
     build.env("GOCACHE", folder.join("cache"));
-    finish(&mut build).map_err(|error| format!("go cannot build it: {error}"))?;
+    run_to_end(&mut build).map_err(|error| format!("go cannot build it: {error}"))?;
     Ok(server)
 }
 
@@ -211,7 +208,7 @@ fn install_nchan(folder: &Path) -> Result<Vec<PathBuf>, String> {
     if !module.is_file() {
         install_debian(&["nginx", "libnginx-mod-nchan"])?;
     }
-    let nginx = program("nginx", "nginx").or_else(|error| {
+    let nginx = find_or_install("nginx", "nginx").or_else(|error| {
         let path = PathBuf::from("/usr/sbin/nginx");
         if path.is_file() { Ok(path) } else { Err(error) }
     })?;
@@ -225,7 +222,7 @@ fn install_nchan(folder: &Path) -> Result<Vec<PathBuf>, String> {
 ///
 /// # Errors
 /// With the last line that it printed.
-fn finish(command: &mut Command) -> Result<(), String> {
+fn run_to_end(command: &mut Command) -> Result<(), String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{program}: {error}"))?;
     if output.status.success() {

@@ -86,7 +86,7 @@ type Members<T> = Rc<RefCell<Slab<UnboundedSender<T>>>>;
 
 fn tell_all<T: Clone>(members: &Members<T>, message: &T) {
     for (_, member) in members.borrow().iter() {
-        // Whoever is leaving misses it.
+        // A member that is leaving misses it.
         let _ = member.send(message.clone());
     }
 }
@@ -184,7 +184,7 @@ async fn fastwebsockets_client(
     tokio::task::spawn_local(write_frames(queue, writer));
     let answer = async |frame: Frame<'_>| {
         let payload = Bytes::copy_from_slice(&frame.payload);
-        // Whoever is leaving needs no answer.
+        // A client that is leaving needs no answer.
         let _ = sender.send(SharedFrame { opcode: frame.opcode, payload });
         Ok::<(), WebSocketError>(())
     };

@@ -197,7 +197,7 @@ fn check(case: Case, meaningless: &[Lie]) {
 }
 
 fn check_one(case: Case, lie: Lie, wanted: &[&str], verify: bool) -> Result<(), String> {
-    // Who is honest may be slow.
+    // An honest server may be slow.
     let patiences: &[&str] = if lie == Lie::Nothing { &["60"] } else { &["1", "5", "20"] };
     let mut all = String::new();
     for patience in patiences {
@@ -241,7 +241,7 @@ fn lying(server: SocketAddr, case: Case, lie: Lie) -> SocketAddr {
     let liar = Arc::new(Liar { case, lie, began: OnceLock::new(), pair: Default::default() });
     thread::spawn(move || {
         for (number, client) in listener.incoming().flatten().enumerate() {
-            // Who measures may have gone meanwhile, and the floor with it.
+            // The load may have gone meanwhile, and the floor with it.
             let Ok(server) = TcpStream::connect(server) else { return };
             let copies = [client.try_clone(), server.try_clone(), client.try_clone()];
             let [Ok(mut from), Ok(mut to), Ok(copy)] = copies else { return };

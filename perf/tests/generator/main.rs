@@ -1,6 +1,5 @@
 //! The load generator against the floor, and against servers that lie.
 
-#[path = "generator/liars.rs"]
 mod liars;
 
 use std::io;

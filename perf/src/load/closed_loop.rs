@@ -3,11 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::Run;
+use super::run::Run;
 use crate::client::Fleet;
 
-/// What is done before the measured time begins, as a part of it.
-const WARM_UP: f64 = 0.2;
+/// What is done before the measured time begins, as a share of it.
+const WARM_UP_SHARE: f64 = 0.2;
 
 /// Senders say so many messages each; when all have heard all, the next round begins.
 pub(super) fn fanout(run: &mut Run) -> Result<(), String> {
@@ -15,7 +15,7 @@ pub(super) fn fanout(run: &mut Run) -> Result<(), String> {
     let time = Duration::from_secs_f64(run.plan.seconds);
     let in_a_round = (run.plan.senders * run.plan.in_flight) as u64;
     let mut rounds = Rounds { run, fleet: &mut fleet, in_a_round, count: 0 };
-    rounds.go_on(time.mul_f64(WARM_UP), "warming up")?;
+    rounds.go_on(time.mul_f64(WARM_UP_SHARE), "warming up")?;
     let (count_before, heard_before) = (rounds.count, rounds.run.hearing.total);
     rounds.run.hearing.latency.reset();
     rounds.run.begin_window();
@@ -93,7 +93,7 @@ pub(super) fn echo(run: &mut Run) -> Result<(), String> {
     let mut last_heard = Instant::now();
     let mut back = Vec::new();
     loop {
-        if heard_before.is_none() && began.elapsed() >= time.mul_f64(WARM_UP) {
+        if heard_before.is_none() && began.elapsed() >= time.mul_f64(WARM_UP_SHARE) {
             heard_before = Some(run.hearing.total);
             run.hearing.latency.reset();
             run.begin_window();
@@ -115,7 +115,7 @@ pub(super) fn echo(run: &mut Run) -> Result<(), String> {
             run.say(&mut fleet, client);
             fleet.flush(client);
         }
-        run.progress.set("measuring", began.elapsed().div_duration_f64(time.mul_f64(1.0 + WARM_UP)));
+        run.progress.set("measuring", began.elapsed().div_duration_f64(time.mul_f64(1.0 + WARM_UP_SHARE)));
     }
     let echoes = run.hearing.total - heard_before.unwrap_or(0);
     run.end_window(echoes, echoes);
