@@ -73,7 +73,7 @@ fn the_page_comes_back_by_itself_when_the_server_does() {
     );
 
     let server = Wsloop::start(&["--port", &port]);
-    // Somebody is quicker: his message has the number that another one on the page had before.
+    // Somebody is quicker: its message has the number that another one on the page had before.
     let mut quick = JsonClient::join(&server, "/garden?name=Quick");
     quick.say("first of the new count");
     quick.settle();
