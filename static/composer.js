@@ -32,11 +32,6 @@ export const composer = {
     const text = message.value;
     if (accepted("message", "hint", refusal(text))) {
       message.value = "";
-      if (text.trim() === "quit") {
-        connection.disconnect();
-        log.note("You have left the room.");
-        return;
-      }
       this.send(text);
       this.goToNewest();
     }

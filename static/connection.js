@@ -234,7 +234,7 @@ export const connection = {
     const { openedAt } = this;
     this.release();
     if (code === 1000) {
-      this.disconnect(); // We have left: that is an end, not an accident.
+      this.disconnect(); // A normal close is an end, not an accident.
       return;
     }
     const words = CLOSE_WORDS[code];
