@@ -82,7 +82,7 @@ const events = {
     if (event.isFirst || event.isAnew) {
       log.event(`Welcome ${event.you.name} !`);
     }
-    people.set(event.members, event.count);
+    people.welcome(event);
     if (!event.recovered) {
       askForOlder(event.seq + 1);
     }
@@ -114,10 +114,10 @@ const events = {
     entry === undefined ? tell("hint", text) : composer.fail(entry, text);
   },
 
-  gap({ first, last, members, count }) {
-    const missing = last - first + 1;
+  gap(event) {
+    const missing = event.last - event.first + 1;
     log.note(`${missing} ${missing === 1 ? "message is" : "messages are"} missing here: this page could not keep up.`);
-    people.set(members, count);
+    people.set(event);
   },
 
   join({ id, name, count }) {
@@ -130,11 +130,15 @@ const events = {
     log.event(`${name} left`);
   },
 
-  presence({ joined, left, renamed, count, members }) {
-    // Only a room that is small again says who is here.
-    people.set(members, count);
+  presence(event) {
+    people.set(event);
+    const { joined, left, renamed, count } = event;
     const names = renamed === undefined ? "" : `, ${renamed} with a new name`;
     log.event(`${joined} joined, ${left} left${names}, ${count} here`);
+  },
+
+  members(event) {
+    people.page(event);
   },
 
   name({ id, name, was }) {
@@ -180,7 +184,8 @@ function listen() {
   on("name-form", "submit", (event) => visitor.submit(event));
   on("name", "input", () => visitor.written());
   on("name-dialog", "close", join);
-  on("people", "click", () => byId("people-dialog").showModal());
+  on("people", "click", () => people.open());
+  on("people-load", "click", () => people.loadMore());
   on("people-close", "click", () => byId("people-dialog").close());
   on("notify", "click", () => notices.toggle());
   on("rooms", "click", () => rooms.open());
