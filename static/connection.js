@@ -1,6 +1,8 @@
 /*
  * One WebSocket to the room of this page, in the JSON form (subprotocol wsloop.json), found again whenever it is
  * lost. What was missed comes with the resume; what was said and not acknowledged is said again, once.
+ *
+ * Knows the address of the page and nothing of what it shows: what happens goes to the functions `on…`.
  */
 
 const CONNECT_TIME_MAX_MS = 12_000; // Browsers give a silent host minutes.
@@ -234,7 +236,7 @@ export const connection = {
     const { openedAt } = this;
     this.release();
     if (code === 1000) {
-      this.disconnect(); // We have left: that is an end, not an accident.
+      this.disconnect(); // A normal close is an end, not an accident.
       return;
     }
     const words = CLOSE_WORDS[code];

@@ -1,4 +1,9 @@
-/* The operators' page: asks /stats once a second, and shows the last five minutes. What it shows is text and plots. */
+/*
+ * The operators' page: asks /stats once a second, and shows the last five minutes. What it shows is text and plots.
+ *
+ * Knows the shape of /stats, and uPlot, which the page loads before.
+ * Ids: #status (data-state: waiting, lost, or what the server says of itself) #figures #plots #laggards #rooms #reasons
+ */
 
 const EVERY_MS = 1000;
 const POINTS = 300;

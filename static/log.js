@@ -1,89 +1,21 @@
 /*
- * The messages on the page. What comes from others is put there as text, never as markup; links are made of
- * http and https addresses only.
+ * The messages on the page: gathered, in order, with the days between them, and the reader's place among them.
  *
- * #log holds: .line (.say, .mine or .theirs, data-seq, data-state: sending, sent, failed; .event), .note for the
- * page's own words, .day between two days, #first-new above what came while nobody looked.
+ * Knows lines, and nothing of where messages come from.
+ * #log holds: .line (.say: see line.js; .event), .note for the page's own words, .day between two days, #first-new
+ * above what came while nobody looked. #newer is shown while the newest message is out of sight.
  */
+
+import { dayWords, messageLine, paragraph } from "/assets/line.js";
+import { byId } from "/assets/page.js";
 
 const LINES_MAX = 2000; // Older lines leave the page, so that a long evening does not slow it down.
 const HIDDEN_FLUSH_MS = 250; // A hidden tab has no animation frames.
 const AT_BOTTOM_PX = 48;
 const AT_TOP_PX = 120;
-const COLOURS = 8;
-const ADDRESS = /\bhttps?:\/\/[^\s<>"'`]+/giu;
 
-const box = document.getElementById("log");
-const newer = document.getElementById("newer");
-
-/** One of the few colour classes, the same for the same name everywhere. */
-function colourOf(who) {
-  // FNV-1a; its upper bits are the mixed ones.
-  const hash = [...who].reduce((sum, character) => Math.imul(sum ^ character.codePointAt(0), 0x0100_0193), 0x811c_9dc5);
-  return `colour-${(hash >>> 24) % COLOURS}`;
-}
-
-function span(className, text) {
-  const element = document.createElement("span");
-  element.className = className;
-  element.textContent = text;
-  return element;
-}
-
-function paragraph(className, parts) {
-  const element = document.createElement("p");
-  element.className = className;
-  element.append(...parts.map(([name, text]) => (name === "text" ? linked(text) : span(name, text))));
-  return element;
-}
-
-/** A text in which addresses can be clicked. Its text content is the text, whatever it holds. */
-function linked(text) {
-  const element = span("text", "");
-  let end = 0;
-  for (const { 0: found, index } of text.matchAll(ADDRESS)) {
-    // A full stop or a bracket behind an address belongs to the sentence.
-    const address = found.replace(/[.,;:!?)\]}»”’]+$/u, "");
-    if (!URL.canParse(address)) {
-      continue;
-    }
-    const link = document.createElement("a");
-    link.href = address;
-    link.target = "_blank";
-    link.rel = "noopener noreferrer nofollow";
-    link.textContent = address;
-    element.append(text.slice(end, index), link);
-    end = index + address.length;
-  }
-  element.append(text.slice(end));
-  return element;
-}
-
-const two = (number) => String(number).padStart(2, "0");
-const clock = (date) => `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
-const dayOf = (date) => `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
-
-function dayWords(day) {
-  const date = new Date(`${day}T00:00:00`);
-  const shown = date.toLocaleDateString(undefined, { weekday: "long", year: "numeric", month: "long", day: "numeric" });
-  return day === dayOf(new Date()) ? `Today, ${shown}` : shown;
-}
-
-/** A message as a line: `HH:MM:SS WHO say: TEXT`. */
-function messageLine({ time, from, text, seq, isMine, state }) {
-  const date = new Date(time);
-  const element = paragraph("line say", [["time", `${clock(date)} `], ["who", from.name], ["unseen", " say: "], ["text", text]]);
-  element.classList.add(colourOf(from.name), isMine ? "mine" : "theirs");
-  element.dataset.day = dayOf(date);
-  element.dataset.turn = `${clock(date).slice(0, 5)} ${from.id}`;
-  if (seq !== undefined) {
-    element.dataset.seq = seq;
-  }
-  if (state !== undefined) {
-    element.dataset.state = state;
-  }
-  return element;
-}
+const box = byId("log");
+const newer = byId("newer");
 
 /** Gathers what comes and adds it once a frame, so that a busy room does not freeze the page. */
 export const log = {
@@ -183,7 +115,7 @@ export const log = {
     box.querySelectorAll("[data-seq]").forEach((line) => line.removeAttribute("data-seq"));
   },
 
-  /** Messages from before those on the page. The reader keeps his place. */
+  /** Messages from before those on the page. The reader keeps its place. */
   older(messages) {
     this.flush();
     const known = new Set([...box.querySelectorAll("[data-seq]")].map((line) => Number(line.dataset.seq)));
@@ -216,7 +148,7 @@ export const log = {
   },
 
   newMark() {
-    document.getElementById("first-new")?.remove();
+    byId("first-new")?.remove();
     const mark = paragraph("note", [["text", "New messages"]]);
     mark.id = "first-new";
     return mark;

@@ -1,6 +1,8 @@
 /*
  * Which names there can be: the server's rules, so that the page can say at once what is wrong. Where they differ,
  * these are the stricter ones. What a name hides, or borrows from another script, would make it look like another's.
+ *
+ * Knows names and nothing else.
  */
 
 const NAME_CHARACTERS_MAX = 32;

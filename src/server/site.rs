@@ -48,7 +48,7 @@ pub struct Site {
     compresses: bool,
     page: File,
     dashboard: File,
-    assets: [(&'static str, File); 10],
+    assets: [(&'static str, File); 17],
 }
 
 /// Which part of the site a client gets: all of it, or one where operators have an address of their own.
@@ -148,10 +148,17 @@ impl Site {
             dashboard: File::new(HTML, include_str!("../../static/dashboard.html")),
             assets: [
                 ("chat.css", File::new(STYLE, include_str!("../../static/chat.css"))),
+                ("messages.css", File::new(STYLE, include_str!("../../static/messages.css"))),
                 ("chat.js", File::new(SCRIPT, include_str!("../../static/chat.js"))),
+                ("composer.js", File::new(SCRIPT, include_str!("../../static/composer.js"))),
                 ("connection.js", File::new(SCRIPT, include_str!("../../static/connection.js"))),
-                ("names.js", File::new(SCRIPT, include_str!("../../static/names.js"))),
+                ("line.js", File::new(SCRIPT, include_str!("../../static/line.js"))),
                 ("log.js", File::new(SCRIPT, include_str!("../../static/log.js"))),
+                ("names.js", File::new(SCRIPT, include_str!("../../static/names.js"))),
+                ("notices.js", File::new(SCRIPT, include_str!("../../static/notices.js"))),
+                ("page.js", File::new(SCRIPT, include_str!("../../static/page.js"))),
+                ("people.js", File::new(SCRIPT, include_str!("../../static/people.js"))),
+                ("visitor.js", File::new(SCRIPT, include_str!("../../static/visitor.js"))),
                 ("favicon.svg", File::new("image/svg+xml", include_str!("../../static/favicon.svg"))),
                 ("dashboard.css", File::new(STYLE, include_str!("../../static/dashboard.css"))),
                 ("dashboard.js", File::new(SCRIPT, include_str!("../../static/dashboard.js"))),

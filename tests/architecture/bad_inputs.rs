@@ -1,5 +1,6 @@
 //! Small inputs that break one rule each: a rule that accepts its bad input guards nothing.
 
+use super::page::{circle_complaints, length_complaints, preload_complaints};
 use super::*;
 
 /// The rule complains of each bad text, and of none of the good ones.
@@ -281,4 +282,55 @@ fn a_map_that_is_not_the_tree() {
     assert_eq!(complaints("src/main.rs"), 1, "one file is not named");
     assert_eq!(complaints("main.rs chat/mod.rs chat/room.rs"), 1, "one name has no file");
     assert_eq!(complaints(""), 2);
+}
+
+#[test]
+fn a_long_script_or_style() {
+    let file = |lines: usize| "/* A line. */\n".repeat(lines);
+    check_rule(length_complaints, "static/chat.js", &[&file(501)], &[&file(500)]);
+    check_rule(length_complaints, "static/chat.css", &[&file(501)], &[&file(500)]);
+}
+
+/// Modules by name, each with what it says.
+fn modules(texts: &[(&str, &str)]) -> Vec<Source> {
+    texts.iter().map(|(name, text)| Source::new(&format!("static/{name}.js"), text)).collect()
+}
+
+#[test]
+fn modules_that_import_in_a_circle() {
+    let complaints = |texts: &[(&str, &str)]| circle_complaints(&modules(texts)).len();
+    let (a, b, c) = (
+        "import { a } from \"/assets/a.js\";\n",
+        "import {\n  b,\n} from \"/assets/b.js\";\n",
+        "import \"/assets/c.js\";",
+    );
+    assert_eq!(complaints(&[("a", b), ("b", c), ("c", "const from = 1;")]), 0);
+    assert_eq!(complaints(&[("a", &format!("{b}{c}")), ("b", c), ("c", "// import \"/assets/a.js\"")]), 0);
+    assert_eq!(complaints(&[("a", a)]), 1, "a module imports itself");
+    assert_eq!(complaints(&[("a", b), ("b", a), ("c", "")]), 2);
+    assert_eq!(complaints(&[("a", b), ("b", c), ("c", "const a = await import(\"/assets/a.js\");")]), 3);
+    assert_eq!(complaints(&[("a", "import { b } from \"./b.js\";"), ("b", "")]), 1, "no address of the page");
+    assert_eq!(complaints(&[("a", b)]), 1, "it is not there");
+}
+
+#[test]
+fn a_module_that_is_not_preloaded() {
+    let modules = modules(&[
+        ("a", "import { b } from \"/assets/b.js\";"),
+        ("b", "import { c } from \"/assets/c.js\";"),
+        ("c", ""),
+    ]);
+    let script = "<script type=\"module\" src=\"/assets/a.js\"></script>\n";
+    let link = |name: &str| format!("<link rel=\"modulepreload\" href=\"/assets/{name}.js\">\n");
+    check_rule(
+        |page| preload_complaints(page, &modules),
+        "static/index.html",
+        &[
+            script,
+            &format!("{}{script}", link("b")),
+            &format!("{}{}{}{script}", link("b"), link("c"), link("d")),
+            &link("b"),
+        ],
+        &[&format!("{}{}{script}", link("b"), link("c")), "<script src=\"/assets/uplot.js\" defer></script>"],
+    );
 }

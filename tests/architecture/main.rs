@@ -1,11 +1,12 @@
 //! The rules of the house, executed: which layer may use which, what pure code must not touch, how
 //! long things may be, and that the README's map is the tree. Each rule is a function from sources to
-//! complaints; `architecture/bad_inputs.rs` shows that each can fail.
+//! complaints; `architecture/bad_inputs.rs` shows that each can fail. Those for the page are in `architecture/page.rs`.
 
 #[cfg(test)]
 mod bad_inputs;
 mod circles;
 mod manifests;
+mod page;
 mod source;
 
 use std::collections::BTreeSet;

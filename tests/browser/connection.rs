@@ -73,7 +73,7 @@ fn the_page_comes_back_by_itself_when_the_server_does() {
     );
 
     let server = Wsloop::start(&["--port", &port]);
-    // Somebody is quicker: his message has the number that another one on the page had before.
+    // Somebody is quicker: its message has the number that another one on the page had before.
     let mut quick = JsonClient::join(&server, "/garden?name=Quick");
     quick.say("first of the new count");
     quick.settle();
@@ -129,22 +129,43 @@ fn disconnect_and_connect_do_what_they_say() {
     assert_no_errors(&page);
 }
 
-/// Reference server C: `quit` is announced to everybody, the leaver included, and ends the connection.
+/// In the JSON form there are no magic words: what is typed is said.
 #[test]
-fn quit_leaves_and_is_no_accident() {
+fn quit_is_a_word_like_any_other() {
     let server = Wsloop::start(&[]);
     let browser = Browser::launch();
     let mut client = Client::join(&server, "/?name=listener");
     let page = join(&browser, &server, "/", "Ada");
     assert_eq!(client.read_text(), "Welcome Ada !");
-    say(&page, "quit");
+    for text in ["quit", " quit "] {
+        say(&page, text);
+        assert_eq!(without_time(&client.read_text()), format!("Ada say: {text}"));
+        wait_for_line(&page, &format!("Ada say: {text}"));
+    }
+    assert_eq!(client.read_within(Duration::from_millis(500)), None, "nobody has left");
+    assert_eq!(words(&page, "status"), "Connected as Ada");
+    assert_no_errors(&page);
+}
+
+/// Reference server C: a leave is announced to everybody, and ends the connection.
+#[test]
+fn leaving_by_the_button_is_announced_and_is_no_accident() {
+    let server = Wsloop::start(&[]);
+    let browser = Browser::launch();
+    let mut client = Client::join(&server, "/?name=listener");
+    let page = join(&browser, &server, "/", "Ada");
+    assert_eq!(client.read_text(), "Welcome Ada !");
+    wait_for_line(&page, "Welcome Ada !");
+    page.click("disconnect");
     assert_eq!(without_time(&client.read_text()), "Ada say: Ada Logout");
-    page.wait_for("document.querySelector('#log .note')?.textContent === 'You have left the room.'", SOON);
     wait_for_phase(&page, "disconnected");
+    assert_eq!(words(&page, "status"), "Disconnected");
     assert_eq!(words(&page, "countdown"), "");
     assert_eq!(client.read_within(Duration::from_millis(1500)), None, "it stays away");
+    assert_eq!(words(&page, "log"), "Welcome Ada !", "nothing is said to be lost");
     page.click("connect");
     wait_for_phase(&page, "connected");
+    assert_eq!(client.read_text(), "Welcome Ada !");
     assert_no_errors(&page);
 }
 
@@ -222,7 +243,7 @@ fn each_close_code_is_told_in_words() {
         assert!(note.contains(words_wanted), "{code}: {note:?}");
         page.close();
     }
-    // A close that we asked for by `quit` is none.
+    // A normal close (RFC 6455 §7.4.1) is no accident: nothing is told, and nothing is tried again.
     let left = [json!({ "open": true, "lasts": 0, "code": 1000, "reason": "" })];
     let page = fake_page(&browser, &server, 0.0, &left);
     wait_for_phase(&page, "disconnected");

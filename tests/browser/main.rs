@@ -8,6 +8,7 @@ mod dashboard;
 mod hostile;
 mod looks;
 mod names;
+mod people;
 mod room;
 mod talking;
 

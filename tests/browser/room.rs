@@ -100,7 +100,7 @@ fn what_was_said_before_is_there_and_older_comes_on_scrolling() {
     let before = page.evaluate(place).as_f64().expect("a number");
     page.wait_for("document.querySelectorAll('.say').length === 100", SOON);
     let after = page.evaluate(place).as_f64().expect("a number");
-    assert!((before - after).abs() < 2.0, "the reader keeps his place: {before} and {after}");
+    assert!((before - after).abs() < 2.0, "the reader keeps its place: {before} and {after}");
     for count in [150, 200] {
         page.evaluate("document.querySelector('#log').scrollTop = 10");
         page.wait_for(&format!("document.querySelectorAll('.say').length === {count}"), SOON);
@@ -221,7 +221,7 @@ fn days_and_what_is_new_are_marked_and_gaps_are_told_where_they_are() {
     // As the server would say it to a page that could not keep up.
     page.evaluate(
         "import('/assets/connection.js').then(({ connection }) => {
-        connection.receive(JSON.stringify({ type: 'gap', from: 4, to: 9, count: 2 })); })",
+        connection.receive(JSON.stringify({ type: 'gap', first: 4, last: 9, count: 2 })); })",
     );
     page.wait_for("[...document.querySelectorAll('.note')].at(-1).textContent.startsWith('6 messages are missing here')", SOON);
     assert_eq!(page.evaluate(STATES), json!([]));

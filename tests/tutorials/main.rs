@@ -444,15 +444,19 @@ fn wrong_there_an_error_of_one_client_kills_the_room() {
 #[test]
 fn wrong_there_the_page_makes_markup_of_messages() {
     let server = Wsloop::start(&[]);
-    let script = get(&server, "/assets/chat.js");
+    let page = get(&server, "/");
+    let names = page.text().split("/assets/").filter_map(|rest| rest.split('"').next());
+    let scripts: Vec<&str> = names.filter(|name| name.ends_with(".js")).collect();
+    assert!(scripts.contains(&"chat.js") && scripts.contains(&"line.js"), "{scripts:?}");
+    let text: String =
+        scripts.iter().map(|name| format!("{}\n", get(&server, &format!("/assets/{name}")).text())).collect();
     for way in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
         // The script may say in a comment why it does not.
-        let used = script
-            .text()
+        let used = text
             .lines()
             .filter(|line| !line.trim_start().starts_with(['/', '*']))
             .any(|line| line.contains(way));
         assert!(!used, "{way} in the page's script");
     }
-    assert!(script.text().contains("textContent"));
+    assert!(text.contains("textContent"));
 }

@@ -1,0 +1,81 @@
+/*
+ * One paragraph of the log: a message as a line, or the page's own words. What comes from others is put there as
+ * text, never as markup; links are made of http and https addresses only.
+ *
+ * Knows nothing but what it is given, and the clock and the calendar of the reader.
+ * Makes .line.say (.mine or .theirs, data-seq, data-state: sending, sent, failed), and paragraphs of other classes.
+ */
+
+const COLOURS = 8;
+const ADDRESS = /\bhttps?:\/\/[^\s<>"'`]+/giu;
+
+/** One of the few colour classes, the same for the same name everywhere. */
+function colourOf(who) {
+  // FNV-1a; its upper bits are the mixed ones.
+  const hash = [...who].reduce((sum, character) => Math.imul(sum ^ character.codePointAt(0), 0x0100_0193), 0x811c_9dc5);
+  return `colour-${(hash >>> 24) % COLOURS}`;
+}
+
+function span(className, text) {
+  const element = document.createElement("span");
+  element.className = className;
+  element.textContent = text;
+  return element;
+}
+
+/** A paragraph of parts: the class and the text of each. */
+export function paragraph(className, parts) {
+  const element = document.createElement("p");
+  element.className = className;
+  element.append(...parts.map(([name, text]) => (name === "text" ? linked(text) : span(name, text))));
+  return element;
+}
+
+/** A text in which addresses can be clicked. Its text content is the text, whatever it holds. */
+function linked(text) {
+  const element = span("text", "");
+  let end = 0;
+  for (const { 0: found, index } of text.matchAll(ADDRESS)) {
+    // A full stop or a bracket behind an address belongs to the sentence.
+    const address = found.replace(/[.,;:!?)\]}»”’]+$/u, "");
+    if (!URL.canParse(address)) {
+      continue;
+    }
+    const link = document.createElement("a");
+    link.href = address;
+    link.target = "_blank";
+    link.rel = "noopener noreferrer nofollow";
+    link.textContent = address;
+    element.append(text.slice(end, index), link);
+    end = index + address.length;
+  }
+  element.append(text.slice(end));
+  return element;
+}
+
+const two = (number) => String(number).padStart(2, "0");
+const clock = (date) => `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+const dayOf = (date) => `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+
+/** A day, `YYYY-MM-DD`, as the reader writes it. */
+export function dayWords(day) {
+  const date = new Date(`${day}T00:00:00`);
+  const shown = date.toLocaleDateString(undefined, { weekday: "long", year: "numeric", month: "long", day: "numeric" });
+  return day === dayOf(new Date()) ? `Today, ${shown}` : shown;
+}
+
+/** A message as a line: `HH:MM:SS WHO say: TEXT`. */
+export function messageLine({ time, from, text, seq, isMine, state }) {
+  const date = new Date(time);
+  const element = paragraph("line say", [["time", `${clock(date)} `], ["who", from.name], ["unseen", " say: "], ["text", text]]);
+  element.classList.add(colourOf(from.name), isMine ? "mine" : "theirs");
+  element.dataset.day = dayOf(date);
+  element.dataset.turn = `${clock(date).slice(0, 5)} ${from.id}`;
+  if (seq !== undefined) {
+    element.dataset.seq = seq;
+  }
+  if (state !== undefined) {
+    element.dataset.state = state;
+  }
+  return element;
+}
