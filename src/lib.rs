@@ -10,6 +10,7 @@
 //! | `planted` | bugs on purpose, for the tests of the tests |
 //! | `process` | what the kernel knows of this process |
 //! | [`server`] | a slab of clients and the six phases of a turn |
+//! | [`site`] | what is at which path, and who may have it |
 //! | [`connection`] | one peer: bytes and time in, events out |
 //! | [`chat`] | rooms, topics, echo: messages in, effects out |
 //! | [`websocket`] | RFC 6455 and RFC 7692, without I/O |
@@ -31,4 +32,5 @@ pub mod logging;
 mod planted;
 mod process;
 pub mod server;
+pub mod site;
 pub mod websocket;

@@ -5,11 +5,17 @@ use log::{debug, info};
 use super::metrics::{self, Gauges};
 use super::phases::note_withheld;
 use super::redact::first_line;
-use super::site::{Answer, ReportKind, Service};
 use super::{Mode, Server, Stream, prices};
+use crate::chat::{Endpoint, Form};
 use crate::clock::Now;
 use crate::http::{Refusal, Response};
 use crate::id::ClientId;
+use crate::site::{Answer, Opening, ReportKind, Service, Subprotocols};
+
+/// The JSON form of a room.
+const JSON: &str = "wsloop.json";
+/// What is spoken: `chat` is plain text, the lines of a room or messages as they are.
+const SUBPROTOCOLS: Subprotocols<'_> = Subprotocols { rooms: &["chat", JSON], elsewhere: &["chat"] };
 
 impl<S: Stream> Server<S> {
     /// Answers a request. One without a WebSocket is the last thing that is heard of who makes it.
@@ -18,29 +24,9 @@ impl<S: Stream> Server<S> {
             Mode::Draining(_) => Service::Draining,
             Mode::Serving => self.service_for(id),
         };
-        let (response, with_body) = match self.site.answer(head, service, self.clients[id.index()].surface) {
-            Ok(Answer::Open(response, purpose, compression, slow)) => {
-                let address = self.clients[id.index()].address;
-                if !self.addresses.open(address, self.limits.address_clients_max) {
-                    return self.refuse(now, id, Refusal::TooManyConnections, head);
-                }
-                let client = &mut self.clients[id.index()];
-                debug!("{} connected: {}", client.address, first_line(head));
-                let response = response.encode(Some(now.wall), true);
-                let (limits, meter) = (&self.limits.connection, &self.buffered);
-                client.connection.open(now.time, limits, meter, response, compression);
-                // What follows at once, a welcome and what was missed, is deflated already.
-                self.outgoing.set_deflating(client.connection.compression().is_some());
-                client.is_websocket = true;
-                client.slow = slow.unwrap_or(client.slow);
-                self.websockets += 1;
-                self.counters.opened += 1;
-                self.chat.enter(now, id, address, purpose, &mut |effect| self.outgoing.apply(effect));
-                if let Some(room) = self.chat.room_of(id) {
-                    self.clients[id.index()].account = self.ledger.attach(room);
-                }
-                return;
-            }
+        let surface = self.clients[id.index()].surface;
+        let (response, with_body) = match self.site.answer(head, service, surface, SUBPROTOCOLS) {
+            Ok(Answer::Open(opening)) => return self.open(now, id, opening, head),
             Ok(Answer::Respond(response, with_body)) => (response, with_body),
             Ok(Answer::Report(report, with_body)) => (self.report(now, report), with_body),
             Err(refusal) => return self.refuse(now, id, refusal, head),
@@ -50,6 +36,33 @@ impl<S: Stream> Server<S> {
         debug!("{} got {}: {}", client.address, response.status(), first_line(head));
         let pieces = response.into_pieces(Some(now.wall), with_body);
         client.connection.respond(now.time, &self.buffered, pieces, true);
+    }
+
+    /// Opens a WebSocket, if its address may have one more.
+    fn open(&mut self, now: Now, id: ClientId, opening: Opening, head: &[u8]) {
+        let address = self.clients[id.index()].address;
+        if !self.addresses.open(address, self.limits.address_clients_max) {
+            return self.refuse(now, id, Refusal::TooManyConnections, head);
+        }
+        let client = &mut self.clients[id.index()];
+        debug!("{} connected: {}", client.address, first_line(head));
+        let response = opening.response.encode(Some(now.wall), true);
+        let (limits, meter) = (&self.limits.connection, &self.buffered);
+        client.connection.open(now.time, limits, meter, response, opening.compression);
+        // What follows at once, a welcome and what was missed, is deflated already.
+        self.outgoing.set_deflating(client.connection.compression().is_some());
+        client.is_websocket = true;
+        client.slow = opening.slow.unwrap_or(client.slow);
+        self.websockets += 1;
+        self.counters.opened += 1;
+        let mut endpoint = opening.endpoint;
+        if let Endpoint::Channel(subscription) = &mut endpoint {
+            subscription.form = form_of(opening.subprotocol);
+        }
+        self.chat.enter(now, id, address, endpoint, &mut |effect| self.outgoing.apply(effect));
+        if let Some(room) = self.chat.room_of(id) {
+            self.clients[id.index()].account = self.ledger.attach(room);
+        }
     }
 
     /// Answers a request with a refusal.
@@ -96,5 +109,13 @@ impl<S: Stream> Server<S> {
                 metrics::report(&self.counters, &self.ledger, gauges, (self.environment.process)())
             }
         }
+    }
+}
+
+/// The form in which a client is spoken to that has chosen this subprotocol.
+fn form_of(subprotocol: Option<&str>) -> Form {
+    match subprotocol {
+        Some(JSON) => Form::Json,
+        _ => Form::Plain,
     }
 }

@@ -30,7 +30,6 @@ mod rate;
 mod read;
 mod read_queue;
 mod redact;
-mod site;
 mod slow;
 mod stats;
 mod times;
@@ -50,6 +49,7 @@ use crate::connection::{self, Connection, SendOutcome};
 use crate::http::Refusal;
 use crate::id::ClientId;
 use crate::planted::planted;
+pub use crate::site::{Site, Surface};
 use crate::websocket::{Deflater, Inflater, Meter};
 pub use acceptor::{Acceptor, Listener};
 use addresses::{AddressCounts, Verdict};
@@ -65,7 +65,6 @@ use places::{Places, Pool};
 pub use rate::Rate;
 use rate::RateLimiter;
 use read_queue::ReadQueue;
-pub use site::{Site, Surface};
 
 /// What this server calls itself in reports.
 const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,6 +1,9 @@
 //! Tables of requests and what becomes of them.
 
 use super::*;
+use crate::chat::Subscription;
+
+const SUBPROTOCOLS: Subprotocols<'_> = Subprotocols { rooms: &["chat", "wsloop.json"], elsewhere: &["chat"] };
 
 fn site() -> Site {
     let hosts = vec!["localhost".to_owned(), "chat.example".to_owned()];
@@ -11,23 +14,28 @@ fn site() -> Site {
 fn answer(target: &str, lines: &str) -> String {
     let host = if lines.contains("Host:") { "" } else { "Host: localhost:8080\r\n" };
     let head = format!("GET {target} HTTP/1.1\r\n{host}{lines}\r\n");
-    match site().answer(head.as_bytes(), Service::All, Surface::Everything) {
+    match site().answer(head.as_bytes(), Service::All, Surface::Everything, SUBPROTOCOLS) {
         Ok(Answer::Respond(response, _)) => response.status().to_string(),
         Ok(Answer::Report(report, _)) => format!("{report:?}"),
-        Ok(Answer::Open(_, purpose, _, slow)) => {
+        Ok(Answer::Open(Opening { endpoint, subprotocol, slow, .. })) => {
             let slow = slow.map_or(String::new(), |slow| format!(" {slow:?}"));
-            match purpose {
+            match endpoint {
                 Endpoint::Echo => format!("echo{slow}"),
-                Endpoint::Channel(Subscription { channel: place, name, hears_self, form, key, since }) => {
-                    let form = if form == Form::Json { " json" } else { "" };
+                Endpoint::Channel(Subscription { channel, name, hears_self, key, since, .. }) => {
+                    let form = subprotocol.map_or(String::new(), |subprotocol| format!(" {subprotocol}"));
                     let key = key.map_or("", |_| " key");
                     let since = since.map_or(String::new(), |(seq, epoch)| format!(" since {seq} {epoch}"));
-                    format!("{place:?} {} {hears_self}{slow}{form}{key}{since}", name.unwrap_or_default())
+                    format!("{channel:?} {} {hears_self}{slow}{form}{key}{since}", name.unwrap_or_default())
                 }
             }
         }
         Err(refusal) => refusal.status().to_string(),
     }
+}
+
+fn get(target: &str, service: Service, surface: Surface) -> Result<Answer, Refusal> {
+    let head = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    site().answer(head.as_bytes(), service, surface, SUBPROTOCOLS)
 }
 
 const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
@@ -56,7 +64,7 @@ fn how_slow_clients_and_those_who_come_back_want_to_be_treated() {
         assert_eq!(answer(target, UPGRADE), upgrade, "{target}");
     }
     let json = format!("{UPGRADE}Sec-WebSocket-Protocol: wsloop.json\r\n");
-    assert_eq!(answer("/tea", &json), r#"Room("tea")  true json"#);
+    assert_eq!(answer("/tea", &json), r#"Room("tea")  true wsloop.json"#);
     assert_eq!(answer("/broadcast", &json), r#"Topic("")  true"#);
 }
 
@@ -217,17 +225,24 @@ fn broken_handshakes_are_told_so() {
     let no_upgrade = UPGRADE.replace("Upgrade: websocket\r\n", "");
     assert_eq!(answer("/", &no_upgrade), "426");
     assert_eq!(answer("/", "Upgrade: h2c\r\nConnection: Upgrade\r\n"), "200");
-    let draining =
-        site().answer(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", Service::Draining, Surface::Everything);
+    let draining = site().answer(
+        b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n",
+        Service::Draining,
+        Surface::Everything,
+        SUBPROTOCOLS,
+    );
     assert_eq!(draining.expect_err("not our host").status(), 421);
-    let draining =
-        site().answer(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", Service::Draining, Surface::Everything);
+    let draining = get("/", Service::Draining, Surface::Everything);
     assert_eq!(draining.expect_err("stopping").status(), 503);
 }
 
 #[test]
 fn files_are_not_sent_twice() {
-    let tag = site().page.entity_tag;
+    let Ok(Answer::Respond(response, _)) = get("/", Service::All, Surface::Everything) else {
+        panic!("the page is there");
+    };
+    let text = String::from_utf8(response.encode(None, false)).expect("ASCII");
+    let tag = text.lines().find_map(|line| line.strip_prefix("ETag: ")).expect("a tag").to_owned();
     for (value, wanted) in [
         (tag.clone(), "304"),
         (format!("\"x\", W/{tag}"), "304"),
@@ -241,9 +256,7 @@ fn files_are_not_sent_twice() {
 
 #[test]
 fn the_page_may_load_nothing_from_elsewhere() {
-    let Ok(Answer::Respond(response, true)) =
-        site().answer(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", Service::All, Surface::Everything)
-    else {
+    let Ok(Answer::Respond(response, true)) = get("/", Service::All, Surface::Everything) else {
         panic!("the page is there");
     };
     let text = String::from_utf8(response.encode(None, true)).expect("UTF-8");
@@ -273,9 +286,7 @@ fn operators_with_an_address_of_their_own_get_the_reports_there_and_only_there()
         ("/dashboard", false, true),
     ] {
         for (surface, is_there) in [(Surface::Users, users), (Surface::Operators, operators)] {
-            let head = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-            let answer = site().answer(head.as_bytes(), Service::All, surface);
-            let is_missing = matches!(answer, Err(Refusal::NoSuchPath(_)));
+            let is_missing = matches!(get(target, Service::All, surface), Err(Refusal::NoSuchPath(_)));
             assert_eq!(is_missing, !is_there, "{target} for {surface:?}");
         }
     }
