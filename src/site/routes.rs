@@ -157,7 +157,7 @@ fn listed(paths: &[&str], last: &str) -> String {
 }
 
 /// Whether a word of the table stands for any name.
-fn is_placeholder(word: &str) -> bool {
+pub(super) fn is_placeholder(word: &str) -> bool {
     !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
