@@ -1,4 +1,4 @@
-//! What a client wants to happen when it reads more slowly than others speak.
+//! What becomes of a client that reads too slowly: its own choice, or the server's.
 
 /// What becomes of a client for which more waits than `--max-queue`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const DRAWING: &str = "image/svg+xml";
 
 /// What `/assets/FILE` can be: name, type and content of each.
-const ASSETS: [(&str, &str, &str); 10] = [
+const ASSETS: &[(&str, &str, &str)] = &[
     ("chat.css", STYLE, include_str!("../../static/chat.css")),
     ("chat.js", SCRIPT, include_str!("../../static/chat.js")),
     ("connection.js", SCRIPT, include_str!("../../static/connection.js")),
@@ -36,7 +36,7 @@ pub(super) struct Files {
     pub(super) page: File,
     /// The page for operators.
     pub(super) dashboard: File,
-    assets: [(&'static str, File); ASSETS.len()],
+    assets: Vec<(&'static str, File)>,
 }
 
 /// One file, and what it is known by.
@@ -50,10 +50,11 @@ pub(super) struct File {
 impl Files {
     /// All files, each with its tag.
     pub(super) fn new() -> Files {
+        let asset = |&(name, content_type, body)| (name, File::new(content_type, body));
         Files {
             page: File::new(HTML, include_str!("../../static/index.html")),
             dashboard: File::new(HTML, include_str!("../../static/dashboard.html")),
-            assets: ASSETS.map(|(name, content_type, body)| (name, File::new(content_type, body))),
+            assets: ASSETS.iter().map(asset).collect(),
         }
     }
 
