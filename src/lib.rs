@@ -10,6 +10,7 @@
 //! | `planted` | bugs on purpose, for the tests of the tests |
 //! | `process` | what the kernel knows of this process |
 //! | [`server`] | a slab of clients and the six phases of a turn |
+//! | [`site`] | what is at which path, and who may have it |
 //! | [`forms`] | lines of text and JSON: how what happens is told, and read |
 //! | [`connection`] | one peer: bytes and time in, events out |
 //! | [`chat`] | rooms, topics, echo: messages in, effects out |
@@ -37,4 +38,5 @@ mod planted;
 mod process;
 mod secret;
 pub mod server;
+pub mod site;
 pub mod websocket;

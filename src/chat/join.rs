@@ -35,7 +35,7 @@ pub struct Subscription {
 
 /// Whether a channel can be heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opening {
+pub enum Hearing {
     /// It can: join it.
     Open,
     /// The broker is to be asked: [`Chat::opened`] or [`Chat::not_opened`] takes its answer.
@@ -46,18 +46,18 @@ pub enum Opening {
 
 impl Chat {
     /// Somebody wants to come into a channel.
-    pub fn open(&mut self, name: &ChannelName) -> Opening {
+    pub fn open(&mut self, name: &ChannelName) -> Hearing {
         if let Some(&id) = self.by_name.get(name) {
             return match self.channels[id.index()].state {
-                ChannelState::Open { .. } => Opening::Open,
-                ChannelState::Opening => Opening::Asked(id),
+                ChannelState::Open { .. } => Hearing::Open,
+                ChannelState::Opening => Hearing::Asked(id),
             };
         }
         self.generation += 1;
         let channel = Channel::new(name.clone(), self.generation, self.names);
         let id = ChannelId::new(self.channels.insert(channel));
         self.by_name.insert(name.clone(), id);
-        Opening::Ask(id)
+        Hearing::Ask(id)
     }
 
     /// The broker has opened a channel: whoever waits for it can join. If nobody does, it is forgotten.

@@ -37,7 +37,7 @@ pub(crate) use effect::Crowd;
 pub use effect::{Audience, Chore, Effect};
 pub use form_set::{BadCommand, Command, FormSet, Wish};
 use identity::{Identities, Member};
-pub use join::{Opening, Subscription};
+pub use join::{Hearing, Subscription};
 use keeping::Keeping;
 pub use name_rules::{NAME_CHARACTERS_MAX, channel_name, person_name};
 use pending::Pending;

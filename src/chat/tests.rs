@@ -133,7 +133,7 @@ impl Script {
     }
 
     fn open(&mut self, name: &ChannelName) {
-        if let Opening::Ask(channel) = self.chat.open(name) {
+        if let Hearing::Ask(channel) = self.chat.open(name) {
             let Outcome::Now(opened) = self.broker.open(self.now, channel, name) else { panic!("at once") };
             self.chat.opened(channel, opened);
         }

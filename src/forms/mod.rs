@@ -52,31 +52,59 @@ pub struct Rendered<'a> {
 
 /// The forms that are spoken, the default first.
 #[derive(Debug)]
-pub struct Forms(Vec<Box<dyn Form>>);
+pub struct Forms {
+    forms: Vec<Box<dyn Form>>,
+    /// Every subprotocol, and beside it the form that it asks for.
+    subprotocols: Vec<&'static str>,
+    asked: Vec<FormId>,
+    /// How many of the subprotocols are those of the default.
+    defaults: usize,
+}
 
 impl Forms {
     /// Lines of text, with the local time of this zone, and JSON.
     pub fn standard(zone: TimeZone) -> Forms {
-        Forms(vec![Box::new(Text::new(zone)), Box::new(Json)])
+        Forms::new(Text::new(zone)).with(Json)
     }
 
-    /// One more.
+    /// The default form, which topics have too.
+    pub fn new(default: impl Form + 'static) -> Forms {
+        let empty = Forms { forms: Vec::new(), subprotocols: Vec::new(), asked: Vec::new(), defaults: 0 };
+        let forms = empty.with(default);
+        Forms { defaults: forms.subprotocols.len(), ..forms }
+    }
+
+    /// One more; of rooms only.
     #[must_use]
     pub fn with(mut self, form: impl Form + 'static) -> Forms {
-        self.0.push(Box::new(form));
+        let id = FormId(u8::try_from(self.forms.len()).expect("forms are few"));
+        for name in form.subprotocols() {
+            self.subprotocols.push(name);
+            self.asked.push(id);
+        }
+        self.forms.push(Box::new(form));
         self
     }
 
     /// A form.
     pub fn form(&self, id: FormId) -> &dyn Form {
-        &*self.0[usize::from(id.0)]
+        &*self.forms[usize::from(id.0)]
     }
 
-    /// Every subprotocol, with the form that it asks for.
-    pub fn subprotocols(&self) -> impl Iterator<Item = (&'static str, FormId)> {
-        let ids = (0..=u8::MAX).map(FormId);
-        let forms = ids.zip(&self.0);
-        forms.flat_map(|(id, form)| form.subprotocols().iter().map(move |name| (*name, id)))
+    /// The form that a subprotocol asks for; without one, the default.
+    pub fn form_of(&self, subprotocol: Option<&str>) -> FormId {
+        let index = self.subprotocols.iter().position(|name| Some(*name) == subprotocol);
+        index.map_or(FormId::default(), |index| self.asked[index])
+    }
+
+    /// The subprotocols of rooms.
+    pub fn of_rooms(&self) -> &[&'static str] {
+        &self.subprotocols
+    }
+
+    /// The subprotocols of topics, and of whatever else passes messages on as they are.
+    pub fn of_topics(&self) -> &[&'static str] {
+        &self.subprotocols[..self.defaults]
     }
 }
 

@@ -7,13 +7,13 @@ use log::{debug, info};
 use super::metrics::{self, Gauges};
 use super::phases::note_withheld;
 use super::redact::first_line;
-use super::site::{Answer, ReportKind, Service};
 use super::{Mode, Server, Stream, prices};
 use crate::broker::Outcome;
-use crate::chat::{Endpoint, Opening, Subscription};
+use crate::chat::{Endpoint, Hearing, Subscription};
 use crate::clock::Now;
 use crate::http::{Refusal, Response};
 use crate::id::ClientId;
+use crate::site::{Answer, Opening, ReportKind, Service, Subprotocols};
 
 impl<S: Stream> Server<S> {
     /// Answers a request. One without a WebSocket is the last thing that is heard of who makes it.
@@ -22,31 +22,11 @@ impl<S: Stream> Server<S> {
             Mode::Draining(_) => Service::Draining,
             Mode::Serving => self.service_for(id),
         };
-        let (response, with_body) = match self.site.answer(head, service, self.clients[id.index()].surface) {
-            Ok(Answer::Open(response, purpose, compression, slow)) => {
-                let address = self.clients[id.index()].address;
-                if !self.addresses.open(address, self.limits.address_clients_max) {
-                    return self.refuse(now, id, Refusal::TooManyConnections, head);
-                }
-                let client = &mut self.clients[id.index()];
-                debug!("{} connected: {}", client.address, first_line(head));
-                let response = response.encode(Some(now.wall), true);
-                let (limits, meter) = (&self.limits.connection, &self.buffered);
-                client.connection.open(now.time, limits, meter, response, compression);
-                // What follows at once, a welcome and what was missed, is deflated already.
-                self.outgoing.set_deflating(client.connection.compression().is_some());
-                client.is_websocket = true;
-                client.slow = slow.unwrap_or(client.slow);
-                self.websockets += 1;
-                self.counters.opened += 1;
-                match purpose {
-                    Endpoint::Echo => self.chat.echo(id),
-                    Endpoint::Channel(subscription) => {
-                        self.join(now, id, address, subscription);
-                    }
-                }
-                return;
-            }
+        let surface = self.clients[id.index()].surface;
+        let forms = self.outgoing.forms();
+        let subprotocols = Subprotocols { rooms: forms.of_rooms(), elsewhere: forms.of_topics() };
+        let (response, with_body) = match self.site.answer(head, service, surface, subprotocols) {
+            Ok(Answer::Open(opening)) => return self.open(now, id, opening, head),
             Ok(Answer::Respond(response, with_body)) => (response, with_body),
             Ok(Answer::Report(report, with_body)) => (self.report(now, report), with_body),
             Err(refusal) => return self.refuse(now, id, refusal, head),
@@ -58,8 +38,35 @@ impl<S: Stream> Server<S> {
         client.connection.respond(now.time, &self.buffered, pieces, true);
     }
 
+    /// Opens a WebSocket, if its address may have one more.
+    fn open(&mut self, now: Now, id: ClientId, opening: Opening, head: &[u8]) {
+        let address = self.clients[id.index()].address;
+        if !self.addresses.open(address, self.limits.address_clients_max) {
+            return self.refuse(now, id, Refusal::TooManyConnections, head);
+        }
+        let client = &mut self.clients[id.index()];
+        debug!("{} connected: {}", client.address, first_line(head));
+        let response = opening.response.encode(Some(now.wall), true);
+        let (limits, meter) = (&self.limits.connection, &self.buffered);
+        client.connection.open(now.time, limits, meter, response, opening.compression);
+        // What follows at once, a welcome and what was missed, is deflated already.
+        self.outgoing.set_deflating(client.connection.compression().is_some());
+        client.is_websocket = true;
+        client.slow = opening.slow.unwrap_or(client.slow);
+        self.websockets += 1;
+        self.counters.opened += 1;
+        match opening.endpoint {
+            Endpoint::Echo => self.chat.echo(id),
+            Endpoint::Channel(mut subscription) => {
+                subscription.form = self.outgoing.forms().form_of(opening.subprotocol);
+                self.join(now, id, address, subscription);
+            }
+        }
+    }
+
+    /// Brings a client into a channel, which the broker opens if nobody is in it.
     fn join(&mut self, now: Now, id: ClientId, address: SocketAddr, subscription: Subscription) {
-        if let Opening::Ask(channel) = self.chat.open(&subscription.channel)
+        if let Hearing::Ask(channel) = self.chat.open(&subscription.channel)
             && let Outcome::Now(opened) = self.broker.open(now, channel, &subscription.channel)
         {
             self.chat.opened(channel, opened);

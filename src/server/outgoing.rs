@@ -213,6 +213,11 @@ impl Outgoing {
         self.scratch = scratch;
     }
 
+    /// The forms that are spoken.
+    pub(super) fn forms(&self) -> &Forms {
+        &self.forms
+    }
+
     /// How a client is told something in its form, outside a turn's batches; if it is told at all.
     pub(super) fn render(&self, form: FormId, reply: &Reply<'_>) -> Option<(Kind, Vec<u8>)> {
         let mut scratch = Vec::new();

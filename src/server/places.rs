@@ -9,10 +9,10 @@ use std::net::SocketAddr;
 use log::debug;
 
 use super::addresses::{self, Verdict};
-use super::site::{Service, Surface};
-use super::{Client, Server, Stream};
+use super::{Client, Server, Stream, Surface};
 use crate::http::Refusal;
 use crate::id::ClientId;
+use crate::site::Service;
 
 /// Newcomers to a full server that may say what they want: reports are given, all else is refused.
 const GUESTS_MAX: usize = 32;

@@ -1,6 +1,6 @@
 //! What the log shows of a request: its first line, on one printable line, without anybody's key.
 
-use percent_encoding::percent_decode;
+use crate::site::is_secret;
 
 /// At most so many bytes of a peer's text get into a line of the log.
 const BYTES_MAX: usize = 256;
@@ -38,7 +38,7 @@ fn without_keys(line: &[u8]) -> Vec<u8> {
         let (piece, behind) = rest.split_at(end);
         shown.extend_from_slice(piece);
         rest = behind;
-        if piece.strip_suffix(b"=").is_some_and(is_key) {
+        if piece.strip_suffix(b"=").is_some_and(is_secret) {
             shown.extend_from_slice("…".as_bytes());
             rest = &rest[rest.iter().position(|&byte| byte == b'&').unwrap_or(rest.len())..];
         }
@@ -51,11 +51,6 @@ fn without_keys(line: &[u8]) -> Vec<u8> {
 fn version_start(line: &[u8]) -> usize {
     let last_space = line.iter().rposition(|&byte| byte == b' ');
     last_space.filter(|&space| line[space + 1..].starts_with(b"HTTP/")).unwrap_or(line.len())
-}
-
-/// Whether a parameter of this name is a key: compared as its reader does, once decoded.
-fn is_key(name: &[u8]) -> bool {
-    percent_decode(name).eq(b"key".iter().copied())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Small inputs that break one rule each: a rule that accepts its bad input guards nothing.
 
-use super::page::{circle_complaints, length_complaints, preload_complaints};
+use super::page::{import_complaints, length_complaints, preload_complaints};
 use super::*;
 
 /// The rule complains of each bad text, and of none of the good ones.
@@ -298,7 +298,7 @@ fn modules(texts: &[(&str, &str)]) -> Vec<Source> {
 
 #[test]
 fn modules_that_import_in_a_circle() {
-    let complaints = |texts: &[(&str, &str)]| circle_complaints(&modules(texts)).len();
+    let complaints = |texts: &[(&str, &str)]| import_complaints(&modules(texts)).len();
     let (a, b, c) = (
         "import { a } from \"/assets/a.js\";\n",
         "import {\n  b,\n} from \"/assets/b.js\";\n",

@@ -15,7 +15,7 @@ fn scripts_and_styles_are_short() {
 
 #[test]
 fn modules_import_without_circles() {
-    let complaints = circle_complaints(&own_files(&[".js"]));
+    let complaints = import_complaints(&own_files(&[".js"]));
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
 }
 
@@ -36,7 +36,7 @@ pub(crate) fn length_complaints(source: &Source) -> Vec<String> {
 
 /// Takes away modules that import nothing that is left, as long as there is one: what stays is a circle, or imports
 /// one, or something that is not there.
-pub(crate) fn circle_complaints(modules: &[Source]) -> Vec<String> {
+pub(crate) fn import_complaints(modules: &[Source]) -> Vec<String> {
     let mut left: BTreeMap<String, Vec<&str>> =
         modules.iter().map(|module| (address(&module.path), imports(module))).collect();
     loop {

@@ -1,6 +1,9 @@
 //! Rooms in the text-line form.
 
+use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use wsloop::site::reserved_names;
 
 use crate::support::client::{Client, split_time, without_time};
 use crate::support::http::{Request, get, refusal};
@@ -376,17 +379,21 @@ fn a_reserved_name_is_no_room() {
     for path in ["/healthz", "/assets/chat.js"] {
         refusal(&server, &Request::upgrade(&server, path).bytes(), 400);
     }
-    for name in [
+    let without_websocket = [
         "assets",
-        "readyz",
-        "metrics",
-        "stats",
-        "events",
-        "publish",
         "dashboard",
+        "events",
         "favicon.ico",
+        "healthz",
+        "metrics",
+        "publish",
+        "readyz",
         "robots.txt",
-    ] {
+        "stats",
+    ];
+    let all: BTreeSet<&str> = without_websocket.into_iter().chain(["broadcast", "echo"]).collect();
+    assert_eq!(all, reserved_names());
+    for name in without_websocket {
         let request = Request::upgrade(&server, &format!("/{name}"));
         let mut client = RawClient::connect(&server);
         client.send(&request.bytes());

@@ -1,6 +1,12 @@
 //! Tables of requests and what becomes of them.
 
+use std::collections::BTreeSet;
+
+use super::routes::{ROUTES, is_placeholder};
 use super::*;
+use crate::chat::Subscription;
+
+const SUBPROTOCOLS: Subprotocols<'_> = Subprotocols { rooms: &["chat", "wsloop.json"], elsewhere: &["chat"] };
 
 fn site() -> Site {
     let hosts = vec!["localhost".to_owned(), "chat.example".to_owned()];
@@ -11,23 +17,28 @@ fn site() -> Site {
 fn answer(target: &str, lines: &str) -> String {
     let host = if lines.contains("Host:") { "" } else { "Host: localhost:8080\r\n" };
     let head = format!("GET {target} HTTP/1.1\r\n{host}{lines}\r\n");
-    match site().answer(head.as_bytes(), Service::All, Surface::Everything) {
+    match site().answer(head.as_bytes(), Service::All, Surface::Everything, SUBPROTOCOLS) {
         Ok(Answer::Respond(response, _)) => response.status().to_string(),
         Ok(Answer::Report(report, _)) => format!("{report:?}"),
-        Ok(Answer::Open(_, purpose, _, slow)) => {
+        Ok(Answer::Open(Opening { endpoint, subprotocol, slow, .. })) => {
             let slow = slow.map_or(String::new(), |slow| format!(" {slow:?}"));
-            match purpose {
+            match endpoint {
                 Endpoint::Echo => format!("echo{slow}"),
-                Endpoint::Channel(Subscription { channel: place, name, hears_self, form, key, since }) => {
-                    let form = if form == FormId(1) { " json" } else { "" };
+                Endpoint::Channel(Subscription { channel, name, hears_self, key, since, .. }) => {
+                    let form = subprotocol.map_or(String::new(), |subprotocol| format!(" {subprotocol}"));
                     let key = key.map_or("", |_| " key");
                     let since = since.map_or(String::new(), |(seq, epoch)| format!(" since {seq} {epoch}"));
-                    format!("{place:?} {} {hears_self}{slow}{form}{key}{since}", name.unwrap_or_default())
+                    format!("{channel:?} {} {hears_self}{slow}{form}{key}{since}", name.unwrap_or_default())
                 }
             }
         }
         Err(refusal) => refusal.status().to_string(),
     }
+}
+
+fn get(target: &str, service: Service, surface: Surface) -> Result<Answer, Refusal> {
+    let head = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    site().answer(head.as_bytes(), service, surface, SUBPROTOCOLS)
 }
 
 const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
@@ -56,62 +67,68 @@ fn how_slow_clients_and_those_who_come_back_want_to_be_treated() {
         assert_eq!(answer(target, UPGRADE), upgrade, "{target}");
     }
     let json = format!("{UPGRADE}Sec-WebSocket-Protocol: wsloop.json\r\n");
-    assert_eq!(answer("/tea", &json), r#"Room("tea")  true json"#);
+    assert_eq!(answer("/tea", &json), r#"Room("tea")  true wsloop.json"#);
     assert_eq!(answer("/broadcast", &json), r#"Topic("")  true"#);
 }
 
+/// Paths: what a plain request gets there, and what a WebSocket.
+const PATHS: &[(&str, &str, &str)] = &[
+    ("/", "200", r#"Room("lobby")  true"#),
+    ("/lobby", "200", r#"Room("lobby")  true"#),
+    ("/chatsocket?x=1", "200", r#"Room("chatsocket")  true"#),
+    ("/?name=alice", "200", r#"Room("lobby") alice true"#),
+    ("/?name=", "200", r#"Room("lobby")  true"#),
+    ("/?name=a+b%20%E4%BD%A0", "200", r#"Room("lobby") a b 你 true"#),
+    ("/%E5%A4%A7%E5%8E%85", "200", r#"Room("大厅")  true"#),
+    ("/e%CC%81", "200", r#"Room("é")  true"#),
+    ("/%E0%A4%B9%E0%A4%BF%E0%A4%A8%E0%A5%8D%E0%A4%A6%E0%A5%80", "200", r#"Room("हिन\u{94d}दी")  true"#),
+    ("/a-b_c.d~e", "200", r#"Room("a-b_c.d~e")  true"#),
+    ("/echo", "426", "echo"),
+    ("/%65cho", "426", "echo"),
+    ("/broadcast", "426", r#"Topic("")  true"#),
+    ("/broadcast?self=0", "426", r#"Topic("")  false"#),
+    ("/broadcast/news?self=1", "426", r#"Topic("news")  true"#),
+    ("/healthz", "200", "400"),
+    ("/assets/chat.js", "200", "400"),
+    ("/assets/chat.css", "200", "400"),
+    ("/assets/favicon.svg", "200", "400"),
+    ("/readyz", "200", "400"),
+    ("/stats", "Stats", "400"),
+    ("/stats/", "404", "404"),
+    ("/metrics", "Metrics", "400"),
+    ("/dashboard", "200", "400"),
+    ("/assets/uplot.js", "200", "400"),
+    ("/favicon.ico", "404", "404"),
+    ("/robots.txt", "404", "404"),
+    ("/events", "404", "404"),
+    ("/publish", "404", "404"),
+    ("/assets", "404", "404"),
+    ("/assets/", "404", "404"),
+    ("/assets/../Cargo.toml", "404", "404"),
+    ("/assets/..%2fCargo.toml", "404", "404"),
+    ("/assets/CHAT.JS", "404", "404"),
+    ("/..", "404", "404"),
+    ("/%2e%2e", "404", "404"),
+    ("/a/b", "404", "404"),
+    ("/a%2fb", "404", "404"),
+    ("/a/", "404", "404"),
+    ("//", "404", "404"),
+    ("/a%00", "404", "404"),
+    ("/a%0d%0ab", "404", "404"),
+    ("/%E2%80%AEevil", "404", "404"),
+    ("/a%20b", "404", "404"),
+    ("/%CC%81", "404", "404"),
+    ("/broadcast/", "404", "404"),
+    ("/broadcast/a/b", "404", "404"),
+    ("/%zz", "400", "400"),
+    ("/%", "400", "400"),
+    ("/%+1", "400", "400"),
+    ("/%ff", "400", "400"),
+];
+
 #[test]
 fn paths() {
-    for (target, plain, upgrade) in [
-        ("/", "200", r#"Room("lobby")  true"#),
-        ("/lobby", "200", r#"Room("lobby")  true"#),
-        ("/chatsocket?x=1", "200", r#"Room("chatsocket")  true"#),
-        ("/?name=alice", "200", r#"Room("lobby") alice true"#),
-        ("/?name=", "200", r#"Room("lobby")  true"#),
-        ("/?name=a+b%20%E4%BD%A0", "200", r#"Room("lobby") a b 你 true"#),
-        ("/%E5%A4%A7%E5%8E%85", "200", r#"Room("大厅")  true"#),
-        ("/e%CC%81", "200", r#"Room("é")  true"#),
-        ("/%E0%A4%B9%E0%A4%BF%E0%A4%A8%E0%A5%8D%E0%A4%A6%E0%A5%80", "200", r#"Room("हिन\u{94d}दी")  true"#),
-        ("/a-b_c.d~e", "200", r#"Room("a-b_c.d~e")  true"#),
-        ("/echo", "426", "echo"),
-        ("/%65cho", "426", "echo"),
-        ("/broadcast", "426", r#"Topic("")  true"#),
-        ("/broadcast?self=0", "426", r#"Topic("")  false"#),
-        ("/broadcast/news?self=1", "426", r#"Topic("news")  true"#),
-        ("/healthz", "200", "400"),
-        ("/assets/chat.js", "200", "400"),
-        ("/assets/chat.css", "200", "400"),
-        ("/assets/favicon.svg", "200", "400"),
-        ("/readyz", "200", "400"),
-        ("/stats", "Stats", "400"),
-        ("/stats/", "404", "404"),
-        ("/metrics", "Metrics", "400"),
-        ("/dashboard", "200", "400"),
-        ("/assets/uplot.js", "200", "400"),
-        ("/favicon.ico", "404", "404"),
-        ("/assets", "404", "404"),
-        ("/assets/", "404", "404"),
-        ("/assets/../Cargo.toml", "404", "404"),
-        ("/assets/..%2fCargo.toml", "404", "404"),
-        ("/assets/CHAT.JS", "404", "404"),
-        ("/..", "404", "404"),
-        ("/%2e%2e", "404", "404"),
-        ("/a/b", "404", "404"),
-        ("/a%2fb", "404", "404"),
-        ("/a/", "404", "404"),
-        ("//", "404", "404"),
-        ("/a%00", "404", "404"),
-        ("/a%0d%0ab", "404", "404"),
-        ("/%E2%80%AEevil", "404", "404"),
-        ("/a%20b", "404", "404"),
-        ("/%CC%81", "404", "404"),
-        ("/broadcast/", "404", "404"),
-        ("/broadcast/a/b", "404", "404"),
-        ("/%zz", "400", "400"),
-        ("/%", "400", "400"),
-        ("/%+1", "400", "400"),
-        ("/%ff", "400", "400"),
-    ] {
+    for &(target, plain, upgrade) in PATHS {
         assert_eq!(answer(target, ""), plain, "GET {target}");
         assert_eq!(answer(target, UPGRADE), upgrade, "upgrade {target}");
     }
@@ -217,17 +234,24 @@ fn broken_handshakes_are_told_so() {
     let no_upgrade = UPGRADE.replace("Upgrade: websocket\r\n", "");
     assert_eq!(answer("/", &no_upgrade), "426");
     assert_eq!(answer("/", "Upgrade: h2c\r\nConnection: Upgrade\r\n"), "200");
-    let draining =
-        site().answer(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", Service::Draining, Surface::Everything);
+    let draining = site().answer(
+        b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n",
+        Service::Draining,
+        Surface::Everything,
+        SUBPROTOCOLS,
+    );
     assert_eq!(draining.expect_err("not our host").status(), 421);
-    let draining =
-        site().answer(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", Service::Draining, Surface::Everything);
+    let draining = get("/", Service::Draining, Surface::Everything);
     assert_eq!(draining.expect_err("stopping").status(), 503);
 }
 
 #[test]
 fn files_are_not_sent_twice() {
-    let tag = site().page.entity_tag;
+    let Ok(Answer::Respond(response, _)) = get("/", Service::All, Surface::Everything) else {
+        panic!("the page is there");
+    };
+    let text = String::from_utf8(response.encode(None, false)).expect("ASCII");
+    let tag = text.lines().find_map(|line| line.strip_prefix("ETag: ")).expect("a tag").to_owned();
     for (value, wanted) in [
         (tag.clone(), "304"),
         (format!("\"x\", W/{tag}"), "304"),
@@ -241,9 +265,7 @@ fn files_are_not_sent_twice() {
 
 #[test]
 fn the_page_may_load_nothing_from_elsewhere() {
-    let Ok(Answer::Respond(response, true)) =
-        site().answer(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", Service::All, Surface::Everything)
-    else {
+    let Ok(Answer::Respond(response, true)) = get("/", Service::All, Surface::Everything) else {
         panic!("the page is there");
     };
     let text = String::from_utf8(response.encode(None, true)).expect("UTF-8");
@@ -273,10 +295,105 @@ fn operators_with_an_address_of_their_own_get_the_reports_there_and_only_there()
         ("/dashboard", false, true),
     ] {
         for (surface, is_there) in [(Surface::Users, users), (Surface::Operators, operators)] {
-            let head = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-            let answer = site().answer(head.as_bytes(), Service::All, surface);
-            let is_missing = matches!(answer, Err(Refusal::NoSuchPath(_)));
+            let is_missing = matches!(get(target, Service::All, surface), Err(Refusal::NoSuchPath(_)));
             assert_eq!(is_missing, !is_there, "{target} for {surface:?}");
+        }
+    }
+}
+
+// ---------------------------------------------------------------- what is compared with the table of paths
+
+const README: &str = include_str!("../../README.md");
+
+/// What stands in backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn each_line_of_the_table_is_tried() {
+    let tried: BTreeSet<&str> = PATHS
+        .iter()
+        .filter_map(|(target, ..)| routes::find(target.split('?').next()?).ok())
+        .map(|(route, _)| route.path)
+        .collect();
+    let all: BTreeSet<&str> = ROUTES.iter().map(|route| route.path).collect();
+    assert_eq!(tried, all);
+    assert_eq!(all.len(), ROUTES.len(), "each path stands there once");
+}
+
+#[test]
+fn the_page_knows_the_names_that_no_room_can_have() {
+    let script = include_str!("../../static/names.js");
+    let (_, list) = script.split_once("const RESERVED_ROOMS = [").expect("a list");
+    let (list, _) = list.split_once(']').expect("an end");
+    let known: Vec<&str> = list.split(',').map(|name| name.trim().trim_matches('"')).collect();
+    assert_eq!(known, Vec::from_iter(reserved_names()));
+}
+
+#[test]
+fn the_readme_names_the_names_that_no_room_can_have() {
+    let named: BTreeSet<&str> = quoted(README).collect();
+    let missing: Vec<&str> = reserved_names().difference(&named).copied().collect();
+    assert!(missing.is_empty(), "README.md lacks `{}`", missing.join("`, `"));
+}
+
+/// What people and programs ask for; the files of a page are its own matter.
+#[test]
+fn the_paths_of_the_readme_are_those_of_the_table() {
+    let is_told = |kind: &Kind| !matches!(kind, Kind::File | Kind::Kept);
+    let there: BTreeSet<&str> =
+        ROUTES.iter().filter(|route| is_told(&route.kind)).map(|route| route.path).collect();
+    let rows = README.lines().filter(|line| line.starts_with("| `/"));
+    let told: BTreeSet<&str> =
+        rows.flat_map(|row| quoted(row.split('|').nth(1).unwrap_or_default())).collect();
+    assert_eq!(told, there);
+}
+
+#[test]
+fn refusals_name_the_paths_of_the_table() {
+    assert_eq!(
+        routes::nothing().advice(),
+        "nothing is here; rooms are /ROOM, and there are /echo, /broadcast and /broadcast/TOPIC"
+    );
+    assert_eq!(
+        routes::no_websocket().advice(),
+        "there is no WebSocket at this path; connect to /, /ROOM, /echo or /broadcast"
+    );
+}
+
+#[test]
+fn a_path_of_the_table_begins_with_a_name_of_its_own_unless_it_is_a_room() {
+    for route in ROUTES {
+        let first = route.path[1..].split('/').next().expect("a path");
+        assert!(!is_placeholder(first) || matches!(route.kind, Kind::Room), "{}", route.path);
+        assert!(
+            route.path[1..].split('/').filter(|word| is_placeholder(word)).count() <= 1,
+            "{}",
+            route.path
+        );
+    }
+}
+
+#[test]
+fn what_is_served_when_the_server_is_full_and_when_it_stops() {
+    // When it is full, and when it stops.
+    for (target, full, draining) in [
+        ("/", "full", "draining"),
+        ("/room", "full", "draining"),
+        ("/echo", "full", "draining"),
+        ("/broadcast/news", "full", "draining"),
+        ("/assets/dashboard.js", "", "draining"),
+        ("/dashboard", "", "draining"),
+        ("/readyz", "", "draining"),
+        ("/healthz", "", ""),
+        ("/stats", "", ""),
+        ("/metrics", "", ""),
+        ("/publish", "not_found", "not_found"),
+    ] {
+        for (service, wanted) in [(Service::Full, full), (Service::Draining, draining)] {
+            let reason = get(target, service, Surface::Everything).err().map_or("", Refusal::name);
+            assert_eq!(reason, wanted, "{target} while {service:?}");
         }
     }
 }

@@ -1,0 +1,106 @@
+//! The files of the pages, which are compiled in, and the headers that they are sent with.
+
+use std::borrow::Cow;
+
+use sha1::{Digest as _, Sha1};
+
+use crate::http::{Request, Response};
+
+const HTML: &str = "text/html; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const DRAWING: &str = "image/svg+xml";
+
+/// What `/assets/FILE` can be: name, type and content of each.
+const ASSETS: &[(&str, &str, &str)] = &[
+    ("chat.css", STYLE, include_str!("../../static/chat.css")),
+    ("messages.css", STYLE, include_str!("../../static/messages.css")),
+    ("chat.js", SCRIPT, include_str!("../../static/chat.js")),
+    ("composer.js", SCRIPT, include_str!("../../static/composer.js")),
+    ("connection.js", SCRIPT, include_str!("../../static/connection.js")),
+    ("line.js", SCRIPT, include_str!("../../static/line.js")),
+    ("log.js", SCRIPT, include_str!("../../static/log.js")),
+    ("names.js", SCRIPT, include_str!("../../static/names.js")),
+    ("notices.js", SCRIPT, include_str!("../../static/notices.js")),
+    ("page.js", SCRIPT, include_str!("../../static/page.js")),
+    ("people.js", SCRIPT, include_str!("../../static/people.js")),
+    ("visitor.js", SCRIPT, include_str!("../../static/visitor.js")),
+    ("favicon.svg", DRAWING, include_str!("../../static/favicon.svg")),
+    ("dashboard.css", STYLE, include_str!("../../static/dashboard.css")),
+    ("dashboard.js", SCRIPT, include_str!("../../static/dashboard.js")),
+    ("uplot.css", STYLE, include_str!("../../static/uplot/uplot.css")),
+    ("uplot.js", SCRIPT, include_str!("../../static/uplot/uplot.js")),
+];
+
+/// The page may load its own script and style and speak to this server; nothing else, from nowhere.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// All files.
+#[derive(Debug)]
+pub(super) struct Files {
+    /// The page of the chat.
+    pub(super) page: File,
+    /// The page for operators.
+    pub(super) dashboard: File,
+    assets: Vec<(&'static str, File)>,
+}
+
+/// One file, and what it is known by.
+#[derive(Debug)]
+pub(super) struct File {
+    content_type: &'static str,
+    body: &'static str,
+    entity_tag: String,
+}
+
+impl Files {
+    /// All files, each with its tag.
+    pub(super) fn new() -> Files {
+        let asset = |&(name, content_type, body)| (name, File::new(content_type, body));
+        Files {
+            page: File::new(HTML, include_str!("../../static/index.html")),
+            dashboard: File::new(HTML, include_str!("../../static/dashboard.html")),
+            assets: ASSETS.iter().map(asset).collect(),
+        }
+    }
+
+    /// The file of this name.
+    pub(super) fn asset(&self, name: &str) -> Option<&File> {
+        self.assets.iter().find(|(known, _)| *known == name).map(|(_, file)| file)
+    }
+}
+
+impl File {
+    fn new(content_type: &'static str, body: &'static str) -> File {
+        let digest = Sha1::digest(body.as_bytes());
+        let digits: String = digest.iter().take(10).map(|byte| format!("{byte:02x}")).collect();
+        File { content_type, body, entity_tag: format!("\"{digits}\"") }
+    }
+
+    /// The file, or that who asks has it.
+    pub(super) fn response(&self, request: &Request<'_>) -> Response {
+        let response = if self.is_known_to(request) {
+            Response::new(304)
+        } else {
+            Response::new(200).with_body(self.content_type, Cow::Borrowed(self.body.as_bytes()))
+        };
+        response
+            .with_header("ETag", self.entity_tag.clone())
+            // Ask every time: a new server may bring a new page.
+            .with_header("Cache-Control", "no-cache")
+            .with_header("Content-Security-Policy", PAGE_POLICY)
+            .with_header("X-Content-Type-Options", "nosniff")
+            .with_header("X-Frame-Options", "DENY")
+            .with_header("Referrer-Policy", "no-referrer")
+            .with_header("Cross-Origin-Resource-Policy", "same-origin")
+    }
+
+    /// RFC 9110 §13.1.2: a weak comparison with each tag of the list.
+    fn is_known_to(&self, request: &Request<'_>) -> bool {
+        request.all("If-None-Match").flat_map(|value| value.split(|&byte| byte == b',')).any(|tag| {
+            let tag = tag.trim_ascii();
+            tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == self.entity_tag.as_bytes()
+        })
+    }
+}
