@@ -9,6 +9,7 @@ mod cause;
 mod entry;
 mod outbox;
 mod patience;
+mod slow_policy;
 mod state;
 
 use std::borrow::Cow;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 pub use cause::Cause;
 pub use outbox::{Backlog, Gap, Outbox, SendOutcome};
+pub use slow_policy::SlowPolicy;
 
 use state::{Handshake, Liveness, Stage, State};
 

@@ -45,6 +45,7 @@ use slab::Slab;
 
 use crate::chat::{self, Chat};
 use crate::clock::{Now, Time};
+pub use crate::connection::SlowPolicy;
 use crate::connection::{self, Connection, SendOutcome};
 use crate::http::Refusal;
 use crate::id::ClientId;
@@ -65,7 +66,6 @@ pub use rate::Rate;
 use rate::RateLimiter;
 use read_queue::ReadQueue;
 pub use site::{Site, Surface};
-pub use slow::SlowPolicy;
 
 /// What this server calls itself in reports.
 const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode_str;
 use sha1::{Digest as _, Sha1};
 
-use super::SlowPolicy;
 use crate::chat::{self, ChannelName, Endpoint, Form, Subscription};
+use crate::connection::SlowPolicy;
 use crate::http::{Authority, Refusal, Request, Response};
 use crate::websocket::{Agreement, handshake};
 

@@ -5,32 +5,12 @@ use std::io::ErrorKind;
 use log::warn;
 
 use super::counters::DropReason;
-use super::{Client, Server, Stream, prices};
+use super::{Client, Server, SlowPolicy, Stream, prices};
 use crate::clock::Now;
 use crate::http::Refusal;
 use crate::id::ClientId;
 use crate::planted::planted;
 use crate::websocket::{Batch, Kind};
-
-/// What becomes of a client for which more waits than `--max-queue`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SlowPolicy {
-    /// It is closed with 1013, which says how far behind it is.
-    Close,
-    /// It stays, and the oldest messages go. In a room it is told how many.
-    Skip,
-}
-
-impl SlowPolicy {
-    /// The policy of this name.
-    pub fn from_name(name: &str) -> Option<SlowPolicy> {
-        match name {
-            "close" => Some(SlowPolicy::Close),
-            "skip" => Some(SlowPolicy::Skip),
-            _ => None,
-        }
-    }
-}
 
 impl<S: Stream> Server<S> {
     /// Applies a client's policy if too much waits for it.
