@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod bad_inputs;
+mod folders;
 mod source;
 
 use std::collections::BTreeSet;
