@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! AwaitingHandshake --open--> Open --close, peer's close, error--> Closing
-//!         '-----------------respond (HTTP, refusal)------------------^
+//!    |    '-----------------respond (HTTP, refusal)------------------^
+//!    '--decide_later--> Deciding --open or respond, as above
 //! ```
 
 mod cause;
 mod entry;
+mod limits;
 mod outbox;
 mod patience;
 mod slow_policy;
@@ -17,6 +19,10 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 pub use cause::Cause;
+pub use limits::{
+    CLOSE_TIMEOUT, CONTROL_FRAMES_MAX, ConnectionLimits, MESSAGE_TIMEOUT, RESPONSE_TIMEOUT, WRITE_TIMEOUT,
+};
+use limits::{MESSAGE_BYTES_FREE, MESSAGE_BYTES_PER_SECOND};
 pub use outbox::{Backlog, Gap, Outbox, SendOutcome};
 pub use slow_policy::SlowPolicy;
 
@@ -25,39 +31,8 @@ use state::{Handshake, Liveness, Stage, State};
 use crate::clock::Time;
 use crate::http::{HeadScanner, Refusal};
 use crate::websocket::{
-    self, Agreement, Batch, CloseCode, CloseFrame, Decoder, Inflater, Item, Kind, Meter, ProtocolError,
+    Agreement, Batch, CloseCode, CloseFrame, Decoder, Inflater, Item, Kind, Meter, ProtocolError,
 };
-
-/// The closing handshake, and the wait for a peer to hang up afterwards (Tomcat waited for ever:
-/// CVE-2024-23672).
-pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A peer that takes no byte for so long is cut; one that does not flood us meanwhile has the time of a slow
-/// reader beside it, see [`Outbox::extend_patience`].
-pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// From a message's first byte to its last, for the first 64 KiB of it.
-pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
-/// What comes of a message in that time; from there on it may come as slowly as this.
-const MESSAGE_BYTES_FREE: usize = 64 * 1024;
-const MESSAGE_BYTES_PER_SECOND: u64 = 16 * 1024;
-/// Pings and pongs a second; browsers send none of their own, libraries one in some seconds.
-pub const CONTROL_FRAMES_MAX: u32 = 200;
-/// A page is some 30 KB: enough for the slowest of phones.
-pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// What a connection may cost, and how long it may take.
-#[derive(Clone, Copy, Debug)]
-pub struct ConnectionLimits {
-    /// What a message may cost.
-    pub websocket: websocket::MessageLimits,
-    /// From accepting a connection to its whole request; not extended by bytes.
-    pub handshake_timeout: Duration,
-    /// From one ping to the next; zero: never.
-    pub ping_interval: Duration,
-    /// A peer from which nothing came for so long after a ping is dead.
-    pub pong_timeout: Duration,
-    /// Bytes that may wait for a peer that reads slowly.
-    pub outbox_bytes_max: usize,
-}
 
 /// The protocol state of one peer, and what it has still to get.
 #[derive(Debug)]
@@ -126,6 +101,8 @@ impl Connection {
         let inflater = self.compression.map(|_| inflater);
         match &mut self.state {
             State::AwaitingHandshake(handshake) => return handshake.receive(input),
+            // What comes behind the request waits for its answer.
+            State::Deciding { .. } => return None,
             State::Closing { .. } => {
                 self.receive_last(now, limits, inflater, input);
                 return None;
@@ -175,7 +152,7 @@ impl Connection {
     /// The peer will send nothing more.
     pub fn handle_end(&mut self, now: Time) -> Option<Event<'static>> {
         match &mut self.state {
-            State::AwaitingHandshake(_) => {
+            State::AwaitingHandshake(_) | State::Deciding { .. } => {
                 self.finish();
                 None
             }
@@ -214,6 +191,7 @@ impl Connection {
             State::AwaitingHandshake(handshake) => {
                 Some(Event::Refused(Refusal::HandshakeTimeout, std::mem::take(&mut handshake.head)))
             }
+            State::Deciding { .. } => Some(Event::Refused(Refusal::Unavailable, Vec::new())),
             State::Closing { .. } => {
                 self.finish();
                 None
@@ -246,6 +224,7 @@ impl Connection {
         let stalled_at = self.outbox.stalled_at(WRITE_TIMEOUT);
         match &self.state {
             State::AwaitingHandshake(handshake) => handshake.until,
+            State::Deciding { until } => *until,
             State::Closing { stage: Stage::Finished, .. } => Time::NEVER,
             State::Closing { until, .. } => stalled_at.min(*until),
             State::Open(liveness) => {
@@ -258,6 +237,15 @@ impl Connection {
         }
     }
 
+    /// The request is answered later, with [`Connection::open`] or [`Connection::respond`]; until then nothing of the
+    /// peer is heard. It has the rest of the time of its handshake.
+    pub fn decide_later(&mut self) {
+        let State::AwaitingHandshake(handshake) = &self.state else {
+            unreachable!("a request is there once");
+        };
+        self.state = State::Deciding { until: handshake.until };
+    }
+
     /// Answers a handshake: from here on frames are spoken, compressed ones if that was agreed on.
     pub fn open(
         &mut self,
@@ -267,7 +255,7 @@ impl Connection {
         response: Vec<u8>,
         compression: Option<Agreement>,
     ) {
-        assert!(matches!(self.state, State::AwaitingHandshake(_)), "a handshake is answered once");
+        assert!(self.is_awaiting_handshake(), "a handshake is answered once");
         self.compression = compression;
         self.queue_response(now, meter, response.into());
         self.state = State::Open(Liveness::next_ping(now, limits));
@@ -282,7 +270,7 @@ impl Connection {
         (head, body): (Vec<u8>, Cow<'static, [u8]>),
         waits_for_end: bool,
     ) {
-        assert!(matches!(self.state, State::AwaitingHandshake(_)), "a request is answered once");
+        assert!(self.is_awaiting_handshake(), "a request is answered once");
         self.queue_response(now, meter, head.into());
         self.queue_response(now, meter, body);
         let stage = if waits_for_end { Stage::Flushing } else { Stage::FlushingLast };
@@ -314,7 +302,7 @@ impl Connection {
     pub fn unfinished_bytes(&self) -> usize {
         let head = match &self.state {
             State::AwaitingHandshake(handshake) => handshake.head.capacity(),
-            State::Open(_) | State::Closing { .. } => 0,
+            State::Deciding { .. } | State::Open(_) | State::Closing { .. } => 0,
         };
         head + self.decoder.unfinished_bytes()
     }
@@ -412,7 +400,12 @@ impl Connection {
 
     /// Whether the request has not been answered yet.
     pub fn is_awaiting_handshake(&self) -> bool {
-        matches!(self.state, State::AwaitingHandshake(_))
+        matches!(self.state, State::AwaitingHandshake(_) | State::Deciding { .. })
+    }
+
+    /// Whether the request is there, and its answer is being found out.
+    pub fn is_deciding(&self) -> bool {
+        matches!(self.state, State::Deciding { .. })
     }
 
     /// Whether nothing of a request has come.

@@ -7,8 +7,15 @@ use crate::http::HeadScanner;
 #[derive(Debug)]
 pub(super) enum State {
     AwaitingHandshake(Box<Handshake>),
+    /// The request is there, and whether it is granted is being found out: until a time.
+    Deciding {
+        until: Time,
+    },
     Open(Liveness),
-    Closing { stage: Stage, until: Time },
+    Closing {
+        stage: Stage,
+        until: Time,
+    },
 }
 
 /// A request that is arriving.

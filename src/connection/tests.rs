@@ -1,6 +1,7 @@
 //! The state machine by the clock and by the byte.
 
 use super::*;
+use crate::websocket;
 
 const LIMITS: ConnectionLimits = ConnectionLimits {
     websocket: websocket::MessageLimits { message_bytes_max: 1000, fragments_max: 10 },

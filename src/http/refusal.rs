@@ -27,6 +27,8 @@ pub enum Refusal {
     Full,
     /// The server is about to stop: 503.
     Draining,
+    /// What the request is for cannot be reached at the moment: 503.
+    Unavailable,
 }
 
 impl Refusal {
@@ -42,7 +44,7 @@ impl Refusal {
             Refusal::UpgradeRequired(_) => 426,
             Refusal::TooManyConnections => 429,
             Refusal::HeadTooLarge(_) => 431,
-            Refusal::Full | Refusal::Draining => 503,
+            Refusal::Full | Refusal::Draining | Refusal::Unavailable => 503,
         }
     }
 
@@ -60,6 +62,7 @@ impl Refusal {
             Refusal::HeadTooLarge(_) => "head_too_large",
             Refusal::Full => "full",
             Refusal::Draining => "draining",
+            Refusal::Unavailable => "unavailable",
         }
     }
 
@@ -85,6 +88,7 @@ impl Refusal {
             }
             Refusal::Full => "all places are taken; try again later",
             Refusal::Draining => "the server is shutting down; try again shortly",
+            Refusal::Unavailable => "what keeps messages cannot be reached at the moment; try again shortly",
         }
     }
 
@@ -98,7 +102,7 @@ impl Refusal {
                 response.with_header("Upgrade", "websocket").with_header("Sec-WebSocket-Version", "13")
             }
             Refusal::Full | Refusal::TooManyConnections => response.with_header("Retry-After", "10"),
-            Refusal::Draining => response.with_header("Retry-After", "2"),
+            Refusal::Draining | Refusal::Unavailable => response.with_header("Retry-After", "2"),
             _ => response,
         }
     }
@@ -118,6 +122,7 @@ mod tests {
             (Refusal::TooManyConnections, "HTTP/1.1 429 Too Many Requests\r\n"),
             (Refusal::TooManyConnections, "\r\nRetry-After: 10\r\n"),
             (Refusal::Draining, "\r\nRetry-After: 2\r\n"),
+            (Refusal::Unavailable, "\r\nRetry-After: 2\r\n"),
             (Refusal::OriginNotAllowed, "\r\nConnection: close\r\n"),
         ] {
             let text = String::from_utf8(refusal.response().encode(None, true)).expect("ASCII");

@@ -1,15 +1,14 @@
 //! Requests and their answers: a WebSocket, a page, a report, or a refusal.
 
-use std::net::SocketAddr;
+use log::debug;
 
-use log::{debug, info};
-
-use super::metrics::{self, Gauges};
-use super::phases::note_withheld;
+use super::books::{Gauges, metrics, stats};
+use super::broker_link::{Heard, hear};
+use super::clients::Flag;
+use super::drain::Mode;
 use super::redact::first_line;
-use super::{Mode, Server, Stream, prices};
-use crate::broker::Outcome;
-use crate::chat::{Endpoint, Hearing, Subscription};
+use super::{Server, Stream, ending, prices};
+use crate::chat::{Effect, Endpoint};
 use crate::clock::Now;
 use crate::http::{Refusal, Response};
 use crate::id::ClientId;
@@ -18,11 +17,12 @@ use crate::site::{Answer, Opening, ReportKind, Service, Subprotocols};
 impl<S: Stream> Server<S> {
     /// Answers a request. One without a WebSocket is the last thing that is heard of who makes it.
     pub(super) fn answer(&mut self, now: Now, id: ClientId, head: &[u8]) {
+        let connections = self.clients.len();
         let service = match self.mode {
             Mode::Draining(_) => Service::Draining,
-            Mode::Serving => self.service_for(id),
+            Mode::Serving => self.admission.service_for(id, &mut self.clients[id].pool, connections),
         };
-        let surface = self.clients[id.index()].surface;
+        let surface = self.clients[id].surface;
         let forms = self.outgoing.forms();
         let subprotocols = Subprotocols { rooms: forms.of_rooms(), elsewhere: forms.of_topics() };
         let (response, with_body) = match self.site.answer(head, service, surface, subprotocols) {
@@ -32,94 +32,85 @@ impl<S: Stream> Server<S> {
             Err(refusal) => return self.refuse(now, id, refusal, head),
         };
         self.outgoing.charge(response.body_bytes() * prices::BYTE_COPIED);
-        let client = &mut self.clients[id.index()];
+        let client = &mut self.clients[id];
         debug!("{} got {}: {}", client.address, response.status(), first_line(head));
         let pieces = response.into_pieces(Some(now.wall), with_body);
-        client.connection.respond(now.time, &self.buffered, pieces, true);
+        client.connection.respond(now.time, &self.books.buffered, pieces, true);
+    }
+
+    /// Opens a WebSocket as soon as what it is for can be heard: at once, or when the broker has answered.
+    fn open(&mut self, now: Now, id: ClientId, mut opening: Opening, head: &[u8]) {
+        debug!("{} connects: {}", self.clients[id].address, first_line(head));
+        if let Endpoint::Channel(subscription) = &mut opening.endpoint {
+            subscription.form = self.outgoing.forms().form_of(opening.subprotocol);
+            match hear(now, &mut self.chat, &mut *self.link.broker, &subscription.channel) {
+                Heard::Now => {}
+                Heard::Later(channel) => {
+                    self.clients[id].connection.decide_later();
+                    return self.link.undecided.add(channel, id, opening);
+                }
+                Heard::Never => return self.refuse(now, id, Refusal::Unavailable, head),
+            }
+        }
+        self.enter(now, id, opening);
     }
 
     /// Opens a WebSocket, if its address may have one more.
-    fn open(&mut self, now: Now, id: ClientId, opening: Opening, head: &[u8]) {
-        let address = self.clients[id.index()].address;
-        if !self.addresses.open(address, self.limits.address_clients_max) {
-            return self.refuse(now, id, Refusal::TooManyConnections, head);
+    pub(super) fn enter(&mut self, now: Now, id: ClientId, opening: Opening) {
+        let Opening { response, endpoint, compression, slow, .. } = opening;
+        let address = self.clients[id].address;
+        if !self.admission.open(address) {
+            return self.refuse(now, id, Refusal::TooManyConnections, b"");
         }
-        let client = &mut self.clients[id.index()];
-        debug!("{} connected: {}", client.address, first_line(head));
-        let response = opening.response.encode(Some(now.wall), true);
-        let (limits, meter) = (&self.limits.connection, &self.buffered);
-        client.connection.open(now.time, limits, meter, response, opening.compression);
+        let client = &mut self.clients[id];
+        let response = response.encode(Some(now.wall), true);
+        let (limits, meter) = (&self.limits.connection, &self.books.buffered);
+        client.connection.open(now.time, limits, meter, response, compression);
         // What follows at once, a welcome and what was missed, is deflated already.
         self.outgoing.set_deflating(client.connection.compression().is_some());
-        client.is_websocket = true;
-        client.slow = opening.slow.unwrap_or(client.slow);
-        self.websockets += 1;
-        self.counters.opened += 1;
-        match opening.endpoint {
+        client.flags.insert(Flag::Websocket);
+        client.slow = slow.unwrap_or(client.slow);
+        self.books.counters.opened += 1;
+        match endpoint {
             Endpoint::Echo => self.chat.echo(id),
-            Endpoint::Channel(mut subscription) => {
-                subscription.form = self.outgoing.forms().form_of(opening.subprotocol);
-                self.join(now, id, address, subscription);
+            Endpoint::Channel(subscription) => {
+                let sink = &mut |effect: Effect<'_>| self.outgoing.apply(effect);
+                self.chat.join(now, id, address, subscription, sink);
             }
         }
-    }
-
-    /// Brings a client into a channel, which the broker opens if nobody is in it.
-    fn join(&mut self, now: Now, id: ClientId, address: SocketAddr, subscription: Subscription) {
-        if let Hearing::Ask(channel) = self.chat.open(&subscription.channel)
-            && let Outcome::Now(opened) = self.broker.open(now, channel, &subscription.channel)
-        {
-            self.chat.opened(channel, opened);
-        }
-        self.chat.join(now, id, address, subscription, &mut |effect| self.outgoing.apply(effect));
         if let Some(channel) = self.chat.channel_of(id) {
-            self.clients[id.index()].account = self.ledger.attach(channel);
+            self.clients[id].account = self.books.ledger.attach(channel);
         }
     }
 
     /// Answers a request with a refusal.
     pub(super) fn refuse(&mut self, now: Now, id: ClientId, refusal: Refusal, what: &[u8]) {
-        self.counters.note_refusal(refusal);
-        let client = &mut self.clients[id.index()];
-        if let Some(withheld) = self.log_limiter.admit(now.time) {
-            self.outgoing.charge(prices::LOG_LINE);
-            note_withheld(withheld);
-            let (status, advice) = (refusal.status(), refusal.advice());
-            info!("{} refused with {status}: {advice}: {}", client.address, first_line(what));
-        }
-        // The answer to HEAD has no body, whatever it says (RFC 9110 §9.3.2).
-        let with_body = !what.trim_ascii_start().starts_with(b"HEAD ");
-        let pieces = refusal.response().into_pieces(Some(now.wall), with_body);
-        // Who has dribbled for ten seconds gets no more time to hang up (slowloris).
-        let waits_for_end = refusal != Refusal::HandshakeTimeout;
-        client.connection.respond(now.time, &self.buffered, pieces, waits_for_end);
-    }
-
-    pub(super) fn log_lines_dropped(&self) -> [(&'static str, u64); 3] {
-        metrics::log_lines_dropped(self.log_limiter.withheld_total(), (self.environment.log_losses)())
+        let Server { clients, outgoing, books, .. } = self;
+        ending::refuse(now, clients, outgoing, books, id, refusal, what);
     }
 
     /// A report on the server at this moment.
     fn report(&mut self, now: Now, report: ReportKind) -> Response {
         let items = self.clients.len() + self.chat.kept_channel_count();
         self.outgoing.charge(prices::REPORT + items * prices::REPORT_ITEM);
+        let waiting = self
+            .clients
+            .iter()
+            .map(|(id, client)| (client.connection.queued_bytes(), client.connection.queued_messages(), id));
+        let laggards: Vec<_> = waiting.filter(|(bytes, _, _)| *bytes > 0).collect();
+        let gauges = Gauges {
+            is_serving: self.mode.is_serving(),
+            connections: self.clients.len() - self.admission.operators(),
+            operators: self.admission.operators(),
+            websockets: self.admission.websockets(),
+            queued_bytes: laggards.iter().map(|(bytes, _, _)| bytes).sum(),
+            buffered_bytes: self.books.buffered.bytes(),
+            unfinished_bytes: self.clients.read_queue.unfinished_bytes(),
+            log_lines_dropped: self.books.log_lines_dropped((self.environment.log_losses)()),
+        };
         match report {
-            ReportKind::Stats => self.stats(now),
-            ReportKind::Metrics => {
-                let gauges = Gauges {
-                    connections: self.clients.len() - self.places.operators(),
-                    operators: self.places.operators(),
-                    queued_bytes: self
-                        .clients
-                        .iter()
-                        .map(|(_, client)| client.connection.queued_bytes())
-                        .sum(),
-                    buffered_bytes: self.buffered.bytes(),
-                    unfinished_bytes: self.read_queue.unfinished_bytes(),
-                    log_lines_dropped: self.log_lines_dropped(),
-                };
-                metrics::report(&self.counters, &self.ledger, gauges, (self.environment.process)())
-            }
+            ReportKind::Stats => stats::report(now, &mut self.books, &self.chat, gauges, laggards),
+            ReportKind::Metrics => metrics::report(&self.books, gauges, (self.environment.process)()),
         }
     }
 }

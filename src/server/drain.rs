@@ -1,13 +1,15 @@
 //! Stopping: who is here is told one after the other, and what was accepted is delivered.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use log::{info, warn};
 
-use super::counters::DropReason;
-use super::phases::note_withheld;
-use super::{Account, Mode, Server, Stream};
+use super::books::{Account, Books};
+use super::clients::{Clients, Flag};
+use super::ending::refuse;
+use super::limits::ServerLimits;
+use super::outgoing::Outgoing;
+use crate::chat::Chat;
 use crate::clock::{Now, Time};
 use crate::http::Refusal;
 use crate::id::ClientId;
@@ -22,6 +24,13 @@ const LAST_CALL: Duration = Duration::from_millis(500);
 const RETURN_MIN: u64 = 250;
 const RETURN_SPREAD: u64 = 750;
 
+/// Whether the server takes clients.
+#[derive(Debug)]
+pub(super) enum Mode {
+    Serving,
+    Draining(Drain),
+}
+
 /// A shutdown in progress.
 #[derive(Debug)]
 pub(super) struct Drain {
@@ -33,14 +42,10 @@ pub(super) struct Drain {
     waiting: Vec<ClientId>,
     told: u64,
     is_last_call: bool,
-    /// Deliveries that had failed before.
-    failed_before: u64,
-    /// Who has not got all that it was owed since. No WebSocket is opened any more, so a slot is a client.
-    short: BTreeSet<ClientId>,
 }
 
 impl Drain {
-    fn new(now: Time, timeout: Duration, waiting: Vec<ClientId>, failed_before: u64) -> Drain {
+    fn new(now: Time, timeout: Duration, waiting: Vec<ClientId>) -> Drain {
         // The last ones told need time for their closing handshake.
         let spread = timeout / 2;
         let spacing = spread.checked_div(u32::try_from(waiting.len()).unwrap_or(u32::MAX));
@@ -52,8 +57,6 @@ impl Drain {
             waiting,
             told: 0,
             is_last_call: false,
-            failed_before,
-            short: BTreeSet::new(),
         }
     }
 
@@ -82,139 +85,133 @@ impl Drain {
     }
 }
 
-impl<S: Stream> Server<S> {
-    /// Takes no more clients; those who are here get what they are owed, then a close frame, one after the
-    /// other.
-    pub fn begin_shutdown(&mut self, now: Now) {
-        if !matches!(self.mode, Mode::Serving) {
-            return;
-        }
-        let open = self.clients.iter().filter(|(_, client)| client.connection.is_open());
-        let waiting: Vec<ClientId> = open.map(|(index, _)| ClientId::new(index)).rev().collect();
-        let timeout = self.limits.drain_timeout;
+impl Mode {
+    /// Takes no more clients. Those who are here have so long.
+    pub(super) fn begin_drain<S>(&mut self, now: Time, timeout: Duration, clients: &Clients<S>) {
+        let open = clients.iter().filter(|(_, client)| client.connection.is_open());
+        let waiting: Vec<ClientId> = open.map(|(id, _)| id).rev().collect();
         info!("stopping: {} clients are told within {} s", waiting.len(), (timeout / 2).as_secs_f32());
-        self.mode = Mode::Draining(Drain::new(now.time, timeout, waiting, self.failed_deliveries()));
+        *self = Mode::Draining(Drain::new(now, timeout, waiting));
     }
 
-    /// Whether a shutdown is over: everybody has gone, or the time is up.
-    pub fn is_drained(&self, now: Now) -> bool {
-        match &self.mode {
-            Mode::Serving => false,
-            Mode::Draining(drain) => self.clients.is_empty() || drain.until <= now.time,
-        }
+    /// Whether all of the site is served.
+    pub(super) fn is_serving(&self) -> bool {
+        matches!(self, Mode::Serving)
     }
 
     /// Whether newcomers are taken, be it only to tell them that the server stops.
-    pub fn is_accepting(&self) -> bool {
-        match &self.mode {
+    pub(super) fn is_accepting(&self) -> bool {
+        match self {
             Mode::Serving => true,
             Mode::Draining(drain) => !drain.is_last_call,
         }
     }
 
-    /// Closes those whose turn it is. When the last WebSocket has gone, nobody else is waited for.
-    pub(super) fn drain(&mut self, now: Now) {
-        let Mode::Draining(drain) = &mut self.mode else { return };
-        let mut leaving = Vec::new();
-        while let Some(id) = drain.next(now.time) {
-            if id.index() == 1 && planted!("one_not_told") {
-                continue;
-            }
-            let Some(client) = self.clients.get_mut(id.index()).filter(|client| client.connection.is_open())
-            else {
-                continue;
-            };
-            let frame = match self.limits.drain_timeout {
-                Duration::ZERO => CloseFrame::new(CloseCode::GOING_AWAY, "the server is shutting down"),
-                _ => {
-                    let reason =
-                        format!("the server is restarting; retry-after-ms={}", drain.retry_after(id));
-                    CloseFrame::new(CloseCode::RESTART, &reason)
-                }
-            };
-            // A long queue has until the end; the usual time for the answer counts from its last byte.
-            let cause = client.connection.close(drain.until, frame);
-            self.counters.note_end(&cause);
-            leaving.push(id);
-        }
-        self.chat.leave(now, &leaving, &mut |effect| self.outgoing.apply(effect));
-        leaving.iter().for_each(|id| self.mark_flushable(*id));
-        if self.is_last_call_due() {
-            self.turn_newcomers_away(now);
+    /// Whether nobody is waited for any more.
+    pub(super) fn is_over(&self, now: Time) -> bool {
+        matches!(self, Mode::Draining(drain) if drain.until <= now)
+    }
+
+    /// When there is something to do.
+    pub(super) fn deadline(&self) -> Time {
+        match self {
+            Mode::Serving => Time::NEVER,
+            Mode::Draining(drain) => drain.deadline(),
         }
     }
 
     /// All WebSockets have heard all, and who else is here is still to be told.
-    pub(super) fn is_last_call_due(&self) -> bool {
-        let mut clients = self.clients.iter().map(|(_, client)| client);
-        match &self.mode {
+    pub(super) fn is_last_call_due<S>(&self, clients: &Clients<S>) -> bool {
+        match self {
             Mode::Serving => false,
             Mode::Draining(drain) if drain.is_last_call || !drain.waiting.is_empty() => false,
-            Mode::Draining(_) => {
-                !clients.any(|client| client.is_websocket && !client.connection.has_said_all())
-            }
+            Mode::Draining(_) => clients.iter().all(|(_, client)| {
+                !client.flags.contains(Flag::Websocket) || client.connection.has_said_all()
+            }),
         }
     }
+}
 
-    fn turn_newcomers_away(&mut self, now: Now) {
-        if let Mode::Draining(drain) = &mut self.mode {
-            drain.is_last_call = true;
-            drain.until = drain.until.min(now.time + LAST_CALL);
+/// Closes those whose turn it is. When the last WebSocket has gone, nobody else is waited for.
+pub(super) fn drain<S>(
+    now: Now,
+    mode: &mut Mode,
+    clients: &mut Clients<S>,
+    chat: &mut Chat,
+    outgoing: &mut Outgoing,
+    books: &mut Books,
+    limits: &ServerLimits,
+) {
+    let Mode::Draining(drain) = mode else { return };
+    let mut leaving = Vec::new();
+    while let Some(id) = drain.next(now.time) {
+        if id.index() == 1 && planted!("one_not_told") {
+            continue;
         }
-        let newcomers = self.clients.iter().filter(|(_, client)| client.connection.is_awaiting_handshake());
-        let newcomers: Vec<ClientId> = newcomers.map(|(index, _)| ClientId::new(index)).collect();
-        for id in newcomers {
-            let client = &mut self.clients[id.index()];
-            if client.connection.is_silent() && !client.is_runnable {
-                // It has asked nothing, so nothing is owed to it.
-                let _ = client.connection.handle_end(now.time);
-                self.finished.push(id);
-            } else {
-                self.refuse(now, id, Refusal::Draining, b"");
-                self.mark_flushable(id);
+        let Some(client) = clients.find(id).filter(|client| client.connection.is_open()) else {
+            continue;
+        };
+        let frame = match limits.drain_timeout {
+            Duration::ZERO => CloseFrame::new(CloseCode::GOING_AWAY, "the server is shutting down"),
+            _ => {
+                let reason = format!("the server is restarting; retry-after-ms={}", drain.retry_after(id));
+                CloseFrame::new(CloseCode::RESTART, &reason)
             }
+        };
+        // A long queue has until the end; the usual time for the answer counts from its last byte.
+        let cause = client.connection.close(drain.until, frame);
+        books.counters.note_end(&cause);
+        leaving.push(id);
+    }
+    chat.leave(now, &leaving, &mut |effect| outgoing.apply(effect));
+    leaving.iter().for_each(|id| clients.mark_flushable(*id));
+    if mode.is_last_call_due(clients) {
+        turn_newcomers_away(now, mode, clients, outgoing, books);
+    }
+}
+
+fn turn_newcomers_away<S>(
+    now: Now,
+    mode: &mut Mode,
+    clients: &mut Clients<S>,
+    outgoing: &mut Outgoing,
+    books: &mut Books,
+) {
+    if let Mode::Draining(drain) = mode {
+        drain.is_last_call = true;
+        drain.until = drain.until.min(now.time + LAST_CALL);
+    }
+    let newcomers = clients.iter().filter(|(_, client)| client.connection.is_awaiting_handshake());
+    let newcomers: Vec<ClientId> = newcomers.map(|(id, _)| id).collect();
+    for id in newcomers {
+        let client = &mut clients[id];
+        if client.connection.is_silent() && !client.flags.contains(Flag::Runnable) {
+            // It has asked nothing, so nothing is owed to it.
+            let _ = client.connection.handle_end(now.time);
+            clients.finished.push(id);
+        } else {
+            refuse(now, clients, outgoing, books, id, Refusal::Draining, b"");
+            clients.mark_flushable(id);
         }
     }
+}
 
-    /// Notes who does not get all that it was owed, if that is the server's doing: it stops.
-    pub(super) fn note_short(&mut self, id: ClientId) {
-        if let Mode::Draining(drain) = &mut self.mode {
-            drain.short.insert(id);
+/// The ledger's last page, and whether anybody went short since the signal came.
+pub(super) fn log_last_words<S>(clients: &Clients<S>, books: &mut Books) {
+    books.log_withheld();
+    let Account { accepted, delivered, dropped, lost, queued } = books.ledger.whole();
+    info!(
+        "deliveries: {accepted} accepted = {delivered} delivered + {dropped} dropped + {} lost",
+        lost + queued
+    );
+    let waiting = clients.iter().filter(|(_, client)| client.connection.queued_messages() > 0);
+    match (books.shortfall(waiting.map(|(id, _)| id)), clients.len()) {
+        ((0, _), 0) => info!("stopped: every client has got what it was owed"),
+        ((0, _), count) => {
+            info!("stopped: every client has got what it was owed; {count} had not hung up yet");
         }
-    }
-
-    /// Deliveries that will never be. Who chose to skip is told of it, and goes short of nothing.
-    fn failed_deliveries(&self) -> u64 {
-        let Account { dropped, lost, .. } = self.ledger.whole();
-        dropped + lost - self.counters.dropped[DropReason::Skipped as usize]
-    }
-
-    /// What has not been delivered since the shutdown began, and to how many clients. What waits now never will
-    /// be.
-    fn shortfall(&self) -> (u64, usize) {
-        let Mode::Draining(drain) = &self.mode else { return (0, 0) };
-        let messages = self.failed_deliveries() + self.ledger.whole().queued - drain.failed_before;
-        let waiting = self.clients.iter().filter(|(_, client)| client.connection.queued_messages() > 0);
-        let waiting = waiting.filter(|(index, _)| !drain.short.contains(&ClientId::new(*index)));
-        (messages, drain.short.len() + waiting.count())
-    }
-
-    /// The ledger's last page, and whether anybody went short since the signal came.
-    pub fn log_last_words(&mut self) {
-        note_withheld(self.log_limiter.take_withheld());
-        let Account { accepted, delivered, dropped, lost, queued } = self.account();
-        info!(
-            "deliveries: {accepted} accepted = {delivered} delivered + {dropped} dropped + {} lost",
-            lost + queued
-        );
-        match (self.shortfall(), self.clients.len()) {
-            ((0, _), 0) => info!("stopped: every client has got what it was owed"),
-            ((0, _), count) => {
-                info!("stopped: every client has got what it was owed; {count} had not hung up yet");
-            }
-            ((messages, clients), _) => {
-                warn!("stopped: {messages} messages were not delivered to {clients} clients that were cut");
-            }
+        ((messages, clients), _) => {
+            warn!("stopped: {messages} messages were not delivered to {clients} clients that were cut");
         }
     }
 }
@@ -225,7 +222,7 @@ mod tests {
 
     fn drain(clients: usize) -> Drain {
         let waiting = (0..clients).map(ClientId::new).collect();
-        Drain::new(Time::from_millis(1_000), Duration::from_secs(8), waiting, 0)
+        Drain::new(Time::from_millis(1_000), Duration::from_secs(8), waiting)
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Small inputs that break one rule each: a rule that accepts its bad input guards nothing.
 
+use super::folders::{SERVER_LAYERS, folder_complaints, struct_complaints, table_complaints};
 use super::page::{import_complaints, length_complaints, preload_complaints};
 use super::*;
 
@@ -100,6 +101,72 @@ fn files_in_a_circle() {
     ] {
         assert_eq!(complaints(good), [""; 0], "{name}");
     }
+}
+
+#[test]
+fn a_file_that_uses_what_is_above_it_in_its_folder() {
+    let rule = |source: &Source| folder_complaints("server", SERVER_LAYERS, source);
+    let check = |path, bad: &[&str], good: &[&str]| check_rule(rule, path, bad, good);
+    check(
+        "src/server/prices.rs",
+        &["use super::outgoing::Outgoing;", "use super::Server;", "use super::{\n    books::Books,\n};"],
+        &[
+            "use crate::chat::Chat;",
+            "// use super::Server;",
+            "#[cfg(test)]\nmod tests { use super::Server; }",
+        ],
+    );
+    check(
+        "src/server/flush.rs",
+        &["use super::tick::tick;", "fn f() { crate::server::shed::shed() }", "use super::{prices, Server};"],
+        &["use super::{prices, laggard::limit_queue};"],
+    );
+    check(
+        "src/server/books/stats.rs",
+        &["use crate::server::clients::Clients;", "use crate::server::{redact::printable, Server};"],
+        &["use super::Books;", "use super::ledger::Account;", "use crate::server::redact::printable;"],
+    );
+    check(
+        "src/server/mod.rs",
+        &["use read::read;", "fn f() { answers::answer() }"],
+        &["mod read;", "pub use acceptor::Acceptor;", "use tick::tick;", "fn f() { self.answers::<u8>() }"],
+    );
+    check("src/server/novelty.rs", &[""], &[]);
+    check("src/chat/mod.rs", &[], &["use super::Server;"]);
+}
+
+#[test]
+fn a_table_that_points_upwards_or_to_nothing() {
+    let complaints = |table, there: &[&str]| table_complaints(table, |name| there.contains(&name)).len();
+    assert_eq!(complaints(&[("a", &["b", "c"]), ("b", &["c"]), ("c", &[])], &["a", "b", "c"]), 0);
+    assert_eq!(complaints(&[("b", &[]), ("a", &["b"])], &["a", "b"]), 1, "upwards");
+    assert_eq!(complaints(&[("a", &["a"])], &["a"]), 1, "itself");
+    assert_eq!(complaints(&[("a", &["b"])], &["a"]), 1, "what is in no table");
+    assert_eq!(complaints(&[("a", &[]), ("b", &[])], &["a"]), 1, "what is not there");
+}
+
+#[test]
+fn a_struct_that_holds_everything() {
+    let server = |fields: usize| {
+        let fields: String = (0..fields)
+            .map(|number| format!("    /// Why, and more.\n    f{number}: Map<u8, (u8, u8)>,\n"))
+            .collect();
+        format!("pub struct Server<S> {{\n{fields}}}\nstruct Other {{ a: bool, b: bool }}\n")
+    };
+    let bools = |count: usize| server(10).replacen("Map<u8, (u8, u8)>", "bool", count);
+    check_rule(
+        struct_complaints,
+        "src/server/mod.rs",
+        &[&server(13), &bools(2), "struct Servers {}"],
+        &[&server(12), &bools(1)],
+    );
+    check_rule(
+        struct_complaints,
+        "src/server/clients/client.rs",
+        &["struct Client<S> {\n    stream: S,\n    pub(crate) is_open: bool,\n    is_last: bool,\n}\n", ""],
+        &["struct Client<S> {\n    stream: S,\n    is_open: bool,\n    flags: Flags,\n}\n"],
+    );
+    check_rule(struct_complaints, "src/chat/mod.rs", &[], &[&server(13)]);
 }
 
 #[test]

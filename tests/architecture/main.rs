@@ -5,6 +5,7 @@
 #[cfg(test)]
 mod bad_inputs;
 mod circles;
+mod folders;
 mod manifests;
 mod page;
 mod source;
@@ -95,10 +96,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("log", &["logging", "config", "event_loop", "server"]),
     ("httparse", &["http/request.rs"]),
     ("procfs", &["process"]),
-    ("prometheus_client", &["server/metrics.rs"]),
-    ("hdrhistogram", &["server/times.rs"]),
+    ("prometheus_client", &["server/books/metrics.rs"]),
+    ("hdrhistogram", &["server/books/times.rs"]),
     ("serde", &["forms/json.rs"]),
-    ("serde_json", &["server/stats.rs", "forms/json.rs", "chat/tests/members.rs"]),
+    ("serde_json", &["server/books/stats.rs", "forms/json.rs", "chat/tests/members.rs"]),
     ("slab", &["server", "chat"]),
     ("simdutf8", &["websocket"]),
     ("flate2", &["websocket/deflate.rs"]),

@@ -24,7 +24,7 @@ struct AddressCount {
 
 /// Whether an address may have one more connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     Welcome,
     /// It has enough, and may be told so.
     Refused,

@@ -9,33 +9,33 @@ use crate::http::Refusal;
 
 /// Counted since the start.
 #[derive(Debug, Default)]
-pub(super) struct Counters {
+pub(crate) struct Counters {
     /// Connections that were taken from the kernel.
-    pub(super) accepted: u64,
+    pub(crate) accepted: u64,
     /// Connections and requests that were refused, by reason.
-    pub(super) rejected: BTreeMap<&'static str, u64>,
+    pub(crate) rejected: BTreeMap<&'static str, u64>,
     /// WebSockets that were opened.
-    pub(super) opened: u64,
+    pub(crate) opened: u64,
     /// WebSockets whose conversation has ended, by close code.
-    pub(super) closed: BTreeMap<&'static str, u64>,
+    pub(crate) closed: BTreeMap<&'static str, u64>,
     /// Attempts to accept that failed, by error number.
-    pub(super) accept_errors: BTreeMap<i32, u64>,
+    pub(crate) accept_errors: BTreeMap<i32, u64>,
     /// Messages that came from clients.
-    pub(super) messages_received: u64,
+    pub(crate) messages_received: u64,
     /// Bytes from and to sockets.
-    pub(super) received_bytes: u64,
-    pub(super) sent_bytes: u64,
+    pub(crate) received_bytes: u64,
+    pub(crate) sent_bytes: u64,
     /// Deliveries that were thrown away.
-    pub(super) dropped: [u64; DropReason::ALL.len()],
+    pub(crate) dropped: [u64; DropReason::ALL.len()],
     /// A turn; handing out a turn's batches; from a ping to its pong.
-    pub(super) turns: Times,
-    pub(super) fanouts: Times,
-    pub(super) round_trips: Times,
+    pub(crate) turns: Times,
+    pub(crate) fanouts: Times,
+    pub(crate) round_trips: Times,
 }
 
 /// Why a message was thrown away that a client was to get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum DropReason {
+pub(crate) enum DropReason {
     /// The client was closed: more waited for it than `--max-queue`.
     QueueFull,
     /// The client stays, and is told.
@@ -47,11 +47,11 @@ pub(super) enum DropReason {
 }
 
 impl DropReason {
-    pub(super) const ALL: [DropReason; 4] =
+    pub(crate) const ALL: [DropReason; 4] =
         [DropReason::QueueFull, DropReason::Skipped, DropReason::BufferFull, DropReason::Stalled];
 
     /// The reason's name in reports.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             DropReason::QueueFull => "queue_full",
             DropReason::Skipped => "skipped",
@@ -62,9 +62,9 @@ impl DropReason {
 }
 
 /// A stream whose written bytes are counted.
-pub(super) struct Counted<'a, S> {
-    pub(super) stream: &'a mut S,
-    pub(super) bytes: &'a mut u64,
+pub(crate) struct Counted<'a, S> {
+    pub(crate) stream: &'a mut S,
+    pub(crate) bytes: &'a mut u64,
 }
 
 impl<S: Write> Counted<'_, S> {
@@ -96,24 +96,24 @@ impl<S: Write> Write for Counted<'_, S> {
 }
 
 impl Counters {
-    pub(super) fn note_refusal(&mut self, refusal: Refusal) {
+    pub(crate) fn note_refusal(&mut self, refusal: Refusal) {
         self.note_rejection(refusal.name());
     }
 
-    pub(super) fn note_rejection(&mut self, reason: &'static str) {
+    pub(crate) fn note_rejection(&mut self, reason: &'static str) {
         *self.rejected.entry(reason).or_default() += 1;
     }
 
-    pub(super) fn note_end(&mut self, cause: &Cause) {
+    pub(crate) fn note_end(&mut self, cause: &Cause) {
         *self.closed.entry(code_name(cause.code())).or_default() += 1;
     }
 
-    pub(super) fn note_dropped(&mut self, reason: DropReason, messages: u64) {
+    pub(crate) fn note_dropped(&mut self, reason: DropReason, messages: u64) {
         self.dropped[reason as usize] += messages;
     }
 
     /// WebSockets that have ended.
-    pub(super) fn ended(&self) -> u64 {
+    pub(crate) fn ended(&self) -> u64 {
         self.closed.values().sum()
     }
 }

@@ -21,7 +21,7 @@ const BUCKETS: [u64; 17] = [
 
 /// How long something took, each time.
 #[derive(Debug)]
-pub(super) struct Times {
+pub(crate) struct Times {
     all: Histogram<u64>,
     sum: u64,
     recent: [Histogram<u64>; 2],
@@ -30,21 +30,21 @@ pub(super) struct Times {
 
 /// A few figures of the last ten to twenty seconds, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Summary {
-    pub(super) count: u64,
-    pub(super) p50: u64,
-    pub(super) p99: u64,
-    pub(super) max: u64,
+pub(crate) struct Summary {
+    pub(crate) count: u64,
+    pub(crate) p50: u64,
+    pub(crate) p99: u64,
+    pub(crate) max: u64,
 }
 
 /// All since the start, as Prometheus wants it.
 #[derive(Debug)]
-pub(super) struct Buckets {
-    pub(super) count: u64,
+pub(crate) struct Buckets {
+    pub(crate) count: u64,
     /// In seconds.
-    pub(super) sum: f64,
+    pub(crate) sum: f64,
     /// The upper end of each in seconds, and how many are in it and in none before.
-    pub(super) buckets: Vec<(f64, u64)>,
+    pub(crate) buckets: Vec<(f64, u64)>,
 }
 
 impl Default for Times {
@@ -57,7 +57,7 @@ impl Default for Times {
 
 impl Times {
     /// Notes that it took so long.
-    pub(super) fn record(&mut self, now: Time, took: Duration) {
+    pub(crate) fn record(&mut self, now: Time, took: Duration) {
         let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.turn_over(now);
         self.all.saturating_record(microseconds.max(SHORTEST));
@@ -66,7 +66,7 @@ impl Times {
     }
 
     /// What was noted lately.
-    pub(super) fn recent(&mut self, now: Time) -> Summary {
+    pub(crate) fn recent(&mut self, now: Time) -> Summary {
         self.turn_over(now);
         let mut both = self.recent[0].clone();
         both.add(&self.recent[1]).expect("of the same bounds");
@@ -82,7 +82,7 @@ impl Times {
     }
 
     /// What was noted since the start.
-    pub(super) fn buckets(&self) -> Buckets {
+    pub(crate) fn buckets(&self) -> Buckets {
         let ends = BUCKETS.iter().map(|end| *end as f64 / 1e6).chain([f64::INFINITY]);
         let lasts = BUCKETS.iter().copied().chain([LONGEST * 2]);
         let mut below = 0;

@@ -31,7 +31,7 @@ impl Account {
 
 /// A line of the ledger: so many deliveries, and what became of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Posting {
+pub(crate) enum Posting {
     Accepted(u64),
     Delivered(u64),
     Dropped(u64),
@@ -43,11 +43,11 @@ pub(super) enum Posting {
 
 /// Which room's account a client belongs to, for as long as it is connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct AccountId(u32);
+pub(crate) struct AccountId(u32);
 
 impl AccountId {
     /// Echo, and clients without a place.
-    pub(super) const NONE: AccountId = AccountId(u32::MAX);
+    pub(crate) const NONE: AccountId = AccountId(u32::MAX);
 
     fn index(self) -> Option<usize> {
         (self != AccountId::NONE).then_some(self.0 as usize)
@@ -56,7 +56,7 @@ impl AccountId {
 
 /// All accounts.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(crate) struct Ledger {
     whole: Account,
     rooms: Slab<RoomAccount>,
     /// By room, as long as the room exists.
@@ -73,22 +73,22 @@ struct RoomAccount {
 
 impl Ledger {
     /// The account of all.
-    pub(super) fn whole(&self) -> Account {
+    pub(crate) fn whole(&self) -> Account {
         self.whole
     }
 
     /// The account of a room that exists.
-    pub(super) fn of_room(&self, room: ChannelId) -> AccountId {
+    pub(crate) fn of_room(&self, room: ChannelId) -> AccountId {
         self.by_room.get(room.index()).copied().flatten().unwrap_or(AccountId::NONE)
     }
 
     /// The figures of a room that exists.
-    pub(super) fn account(&self, room: ChannelId) -> Option<Account> {
+    pub(crate) fn account(&self, room: ChannelId) -> Option<Account> {
         Some(self.rooms[self.of_room(room).index()?].account)
     }
 
     /// A client has come into a room.
-    pub(super) fn attach(&mut self, room: ChannelId) -> AccountId {
+    pub(crate) fn attach(&mut self, room: ChannelId) -> AccountId {
         if self.by_room.len() <= room.index() {
             self.by_room.resize(room.index() + 1, None);
         }
@@ -102,14 +102,14 @@ impl Ledger {
     }
 
     /// A client is gone, with all that it had to get.
-    pub(super) fn detach(&mut self, id: AccountId) {
+    pub(crate) fn detach(&mut self, id: AccountId) {
         let Some(index) = id.index() else { return };
         self.rooms[index].clients -= 1;
         self.forget_unused(index);
     }
 
     /// A room is gone; its number may come again for another.
-    pub(super) fn forget_room(&mut self, room: ChannelId) {
+    pub(crate) fn forget_room(&mut self, room: ChannelId) {
         let id = self.by_room.get_mut(room.index()).and_then(Option::take);
         if let Some(index) = id.and_then(AccountId::index) {
             self.rooms[index].is_room_gone = true;
@@ -118,7 +118,7 @@ impl Ledger {
     }
 
     /// Notes what happened.
-    pub(super) fn record(&mut self, id: AccountId, entry: Posting) {
+    pub(crate) fn record(&mut self, id: AccountId, entry: Posting) {
         let room = id.index().map(|index| &mut self.rooms[index].account);
         for account in std::iter::once(&mut self.whole).chain(room) {
             match entry {
@@ -133,7 +133,7 @@ impl Ledger {
     }
 
     /// Whether every account balances.
-    pub(super) fn assert_balanced(&self) {
+    pub(crate) fn assert_balanced(&self) {
         assert!(self.whole.is_balanced(), "{:?}", self.whole);
         // All rooms together would cost a turn with many rooms much; the simulation looks at each.
         debug_assert!(self.rooms.iter().all(|(_, room)| room.account.is_balanced()), "{:?}", self.rooms);

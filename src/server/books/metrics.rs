@@ -11,26 +11,9 @@ use prometheus_client::registry::Registry;
 use super::counters::{Counters, DropReason};
 use super::ledger::Ledger;
 use super::times::{Buckets, Times};
-use super::{LogLosses, Process, VERSION};
+use super::{Books, Gauges, VERSION};
 use crate::http::Response;
-
-/// What only the server knows at this moment.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Gauges {
-    pub(super) connections: usize,
-    pub(super) operators: usize,
-    pub(super) queued_bytes: usize,
-    pub(super) buffered_bytes: usize,
-    pub(super) unfinished_bytes: usize,
-    pub(super) log_lines_dropped: [(&'static str, u64); 3],
-}
-
-/// Lines that are missing in the log, by reason: too many of them were about clients that misbehave, or they
-/// could not be written.
-pub(super) fn log_lines_dropped(withheld: u64, losses: LogLosses) -> [(&'static str, u64); 3] {
-    let LogLosses { queue_full, write_failed } = losses;
-    [("withheld", withheld), ("queue_full", queue_full), ("write_failed", write_failed)]
-}
+use crate::server::environment::Process;
 
 #[derive(Debug)]
 struct Exposition(Vec<Metric>);
@@ -53,8 +36,8 @@ enum MetricValue {
 }
 
 /// The report of this moment.
-pub(super) fn report(counters: &Counters, ledger: &Ledger, gauges: Gauges, process: Process) -> Response {
-    let mut metrics = of_clients(counters, ledger, gauges);
+pub(crate) fn report(books: &Books, gauges: Gauges, process: Process) -> Response {
+    let mut metrics = of_clients(&books.counters, &books.ledger, gauges);
     metrics.extend(of_process(process));
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Exposition(metrics)));

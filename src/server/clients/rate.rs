@@ -22,22 +22,22 @@ pub struct Rate {
 
 /// What each client has used, by slot. Empty where there is no limit, so that it costs nobody anything.
 #[derive(Debug, Default)]
-pub(super) struct RateLimiter {
+pub(crate) struct RateLimiter {
     rate: Option<Rate>,
     rate_limiter: Vec<Usage>,
 }
 
 impl RateLimiter {
-    pub(super) fn new(rate: Option<Rate>) -> RateLimiter {
+    pub(crate) fn new(rate: Option<Rate>) -> RateLimiter {
         RateLimiter { rate, rate_limiter: Vec::new() }
     }
 
-    pub(super) fn rate(&self) -> Option<Rate> {
+    pub(crate) fn rate(&self) -> Option<Rate> {
         self.rate
     }
 
     /// Somebody new has this slot.
-    pub(super) fn reset(&mut self, client: ClientId) {
+    pub(crate) fn reset(&mut self, client: ClientId) {
         if self.rate.is_none() {
             return;
         }
@@ -48,17 +48,17 @@ impl RateLimiter {
     }
 
     /// Counts a message. `false`: the client has been held back for too long.
-    pub(super) fn count(&mut self, now: Time, client: ClientId) -> bool {
+    pub(crate) fn count(&mut self, now: Time, client: ClientId) -> bool {
         self.rate.is_none_or(|rate| self.rate_limiter[client.index()].count(now, rate))
     }
 
     /// When the client may be read again, if that is not now.
-    pub(super) fn paused_until(&self, now: Time, client: ClientId) -> Option<Time> {
+    pub(crate) fn paused_until(&self, now: Time, client: ClientId) -> Option<Time> {
         self.rate_limiter[..].get(client.index())?.paused_until(now, self.rate?)
     }
 
     /// The client has something to read, and is held back. `false`: it may be read.
-    pub(super) fn hold_back(&mut self, now: Time, client: ClientId) -> bool {
+    pub(crate) fn hold_back(&mut self, now: Time, client: ClientId) -> bool {
         let is_paused = self.paused_until(now, client).is_some();
         if is_paused {
             self.rate_limiter[client.index()].is_waiting = true;
@@ -67,7 +67,7 @@ impl RateLimiter {
     }
 
     /// Whether the client was held back, and is no more.
-    pub(super) fn release(&mut self, now: Time, client: ClientId) -> bool {
+    pub(crate) fn release(&mut self, now: Time, client: ClientId) -> bool {
         let is_paused = self.paused_until(now, client).is_some();
         let usage = self.rate_limiter.get_mut(client.index()).filter(|_| !is_paused);
         usage.is_some_and(|usage| std::mem::take(&mut usage.is_waiting))

@@ -15,13 +15,13 @@ const ENTRIES_MIN: usize = 1024;
 
 /// The deadlines of all clients.
 #[derive(Debug, Default)]
-pub(super) struct Deadlines {
+pub(crate) struct Deadlines {
     heap: BinaryHeap<Reverse<(Time, ClientId)>>,
 }
 
 impl Deadlines {
     /// Wakes at `time` for `client`. `armed` is the client's own note of its entry that counts.
-    pub(super) fn arm(&mut self, client: ClientId, time: Time, armed: &mut Time) {
+    pub(crate) fn arm(&mut self, client: ClientId, time: Time, armed: &mut Time) {
         if time < *armed {
             *armed = time;
             self.heap.push(Reverse((time, client)));
@@ -29,7 +29,7 @@ impl Deadlines {
     }
 
     /// The next entry that is due. It counts only if the client's note says the same time.
-    pub(super) fn pop_due(&mut self, now: Time) -> Option<(Time, ClientId)> {
+    pub(crate) fn pop_due(&mut self, now: Time) -> Option<(Time, ClientId)> {
         let Reverse((time, _)) = *self.heap.peek()?;
         if time > now {
             return None;
@@ -39,14 +39,14 @@ impl Deadlines {
 
     /// Drops entries that do not count any more, if they are most of them: who is armed earlier again and again,
     /// since it is over its rate, leaves the later ones behind.
-    pub(super) fn compact(&mut self, clients: usize, mut counts: impl FnMut(ClientId, Time) -> bool) {
+    pub(crate) fn compact(&mut self, clients: usize, mut counts: impl FnMut(ClientId, Time) -> bool) {
         if self.heap.len() > clients * 4 + ENTRIES_MIN {
             self.heap.retain(|Reverse((time, client))| counts(*client, *time));
         }
     }
 
     /// The time of the next entry.
-    pub(super) fn next(&self) -> Time {
+    pub(crate) fn next(&self) -> Time {
         self.heap.peek().map_or(Time::NEVER, |Reverse((time, _))| *time)
     }
 }

@@ -6,7 +6,7 @@ use crate::id::ClientId;
 
 /// How much a client has asked for lately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Load {
+pub(crate) enum Load {
     /// Little: pings, and people who type.
     Light,
     /// It has asked for nothing yet. What it will ask for may cost much, and a crowd of newcomers must not keep those
@@ -19,7 +19,7 @@ pub(super) enum Load {
 /// Clients with something to read, also those whom a budget has cut off. A client's own flag says whether its
 /// place still counts.
 #[derive(Debug, Default)]
-pub(super) struct ReadQueue {
+pub(crate) struct ReadQueue {
     light: VecDeque<ClientId>,
     new: VecDeque<ClientId>,
     busy: VecDeque<ClientId>,
@@ -31,14 +31,14 @@ pub(super) struct ReadQueue {
 
 /// Bytes of one read that wait for the next turn.
 #[derive(Debug)]
-pub(super) struct Carried {
+pub(crate) struct Carried {
     bytes: Box<[u8]>,
     start: usize,
 }
 
 impl ReadQueue {
     /// Puts a client behind all others of its load.
-    pub(super) fn push(&mut self, client: ClientId, load: Load) {
+    pub(crate) fn push(&mut self, client: ClientId, load: Load) {
         match load {
             Load::Light => self.light.push_back(client),
             Load::New => self.new.push_back(client),
@@ -47,7 +47,7 @@ impl ReadQueue {
     }
 
     /// Takes the first client of a load.
-    pub(super) fn pop(&mut self, load: Load) -> Option<ClientId> {
+    pub(crate) fn pop(&mut self, load: Load) -> Option<ClientId> {
         match load {
             Load::Light => self.light.pop_front(),
             Load::New => self.new.pop_front(),
@@ -56,17 +56,17 @@ impl ReadQueue {
     }
 
     /// Whether nobody has anything to read.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.light.is_empty() && self.new.is_empty() && self.busy.is_empty()
     }
 
     /// Keeps what is left of a read.
-    pub(super) fn carry(&mut self, client: ClientId, bytes: &[u8]) {
+    pub(crate) fn carry(&mut self, client: ClientId, bytes: &[u8]) {
         self.keep(client, Carried { bytes: bytes.into(), start: 0 });
     }
 
     /// Keeps what is left of what was kept before.
-    pub(super) fn keep(&mut self, client: ClientId, carried: Carried) {
+    pub(crate) fn keep(&mut self, client: ClientId, carried: Carried) {
         if !carried.bytes[carried.start..].is_empty() {
             self.unfinished_bytes += carried.bytes.len();
             let before = self.carried.insert(client, carried);
@@ -75,7 +75,7 @@ impl ReadQueue {
     }
 
     /// Takes what was kept of a client.
-    pub(super) fn take_carried(&mut self, client: ClientId) -> Option<Carried> {
+    pub(crate) fn take_carried(&mut self, client: ClientId) -> Option<Carried> {
         if self.carried.is_empty() {
             return None;
         }
@@ -85,34 +85,34 @@ impl ReadQueue {
     }
 
     /// Memory that is kept of a client.
-    pub(super) fn carried_bytes(&self, client: ClientId) -> usize {
+    pub(crate) fn carried_bytes(&self, client: ClientId) -> usize {
         self.carried.get(&client).map_or(0, |carried| carried.bytes.len())
     }
 
     /// Forgets what was kept of a client that is gone. Its place in the queue is passed over when it comes.
-    pub(super) fn forget(&mut self, client: ClientId) {
+    pub(crate) fn forget(&mut self, client: ClientId) {
         let _ = self.take_carried(client);
     }
 
     /// Notes that the unfinished request or message of a client has grown or shrunk.
-    pub(super) fn note_unfinished(&mut self, before: usize, after: usize) {
+    pub(crate) fn note_unfinished(&mut self, before: usize, after: usize) {
         self.unfinished_bytes = self.unfinished_bytes + after - before;
     }
 
     /// Memory of all that has come and is not whole, or not looked at.
-    pub(super) fn unfinished_bytes(&self) -> usize {
+    pub(crate) fn unfinished_bytes(&self) -> usize {
         self.unfinished_bytes
     }
 }
 
 impl Carried {
     /// What has still to be looked at.
-    pub(super) fn bytes(&mut self) -> &mut [u8] {
+    pub(crate) fn bytes(&mut self) -> &mut [u8] {
         &mut self.bytes[self.start..]
     }
 
     /// All but the last `left` bytes have been looked at.
-    pub(super) fn advance_to(&mut self, left: usize) {
+    pub(crate) fn advance_to(&mut self, left: usize) {
         self.start = self.bytes.len() - left;
     }
 }

@@ -9,7 +9,7 @@ const PER_SECOND: u64 = 10;
 
 /// Counts lines.
 #[derive(Debug)]
-pub(super) struct LogLimiter {
+pub(crate) struct LogLimiter {
     /// Lines that may be written now, and since when that is so.
     allowed: u64,
     since: Time,
@@ -26,7 +26,7 @@ impl Default for LogLimiter {
 
 impl LogLimiter {
     /// Whether one more line may be written, and how many were withheld before it.
-    pub(super) fn admit(&mut self, now: Time) -> Option<u64> {
+    pub(crate) fn admit(&mut self, now: Time) -> Option<u64> {
         let seconds = now.since(self.since).as_secs();
         if seconds > 0 {
             self.allowed = (self.allowed + seconds.saturating_mul(PER_SECOND)).min(BURST);
@@ -42,12 +42,12 @@ impl LogLimiter {
     }
 
     /// Lines that were withheld and of which nothing has been said yet.
-    pub(super) fn take_withheld(&mut self) -> u64 {
+    pub(crate) fn take_withheld(&mut self) -> u64 {
         std::mem::take(&mut self.withheld)
     }
 
     /// Lines that were withheld since the start.
-    pub(super) fn withheld_total(&self) -> u64 {
+    pub(crate) fn withheld_total(&self) -> u64 {
         self.withheld_total
     }
 }

@@ -1,0 +1,36 @@
+//! What a connection may cost, and how long what it does may take.
+
+use std::time::Duration;
+
+use crate::websocket::MessageLimits;
+
+/// The closing handshake, and the wait for a peer to hang up afterwards (Tomcat waited for ever:
+/// CVE-2024-23672).
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A peer that takes no byte for so long is cut; one that does not flood us meanwhile has the time of a slow
+/// reader beside it, see [`super::Outbox::extend_patience`].
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// From a message's first byte to its last, for the first 64 KiB of it.
+pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// What comes of a message in that time; from there on it may come as slowly as this.
+pub(super) const MESSAGE_BYTES_FREE: usize = 64 * 1024;
+pub(super) const MESSAGE_BYTES_PER_SECOND: u64 = 16 * 1024;
+/// Pings and pongs a second; browsers send none of their own, libraries one in some seconds.
+pub const CONTROL_FRAMES_MAX: u32 = 200;
+/// A page is some 30 KB: enough for the slowest of phones.
+pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a connection may cost, and how long it may take.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionLimits {
+    /// What a message may cost.
+    pub websocket: MessageLimits,
+    /// From accepting a connection to its whole request; not extended by bytes.
+    pub handshake_timeout: Duration,
+    /// From one ping to the next; zero: never.
+    pub ping_interval: Duration,
+    /// A peer from which nothing came for so long after a ping is dead.
+    pub pong_timeout: Duration,
+    /// Bytes that may wait for a peer that reads slowly.
+    pub outbox_bytes_max: usize,
+}
