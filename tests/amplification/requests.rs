@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use crate::support::attacker::compressed;
-use crate::support::raw::{BINARY, PING, PONG, TEXT, frame};
+use crate::support::frames::{BINARY, PING, PONG, TEXT, compressed, frame};
 
 /// The largest message that is permitted.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 64 * 1024;

@@ -356,7 +356,7 @@ fn a_drain_waits_for_who_still_reads_until_its_timeout() {
 
 #[test]
 fn pings_can_be_turned_off() {
-    let mut limits = crate::driver::LIMITS;
+    let mut limits = crate::support::limits::LIMITS;
     limits.connection.ping_interval = std::time::Duration::ZERO;
     let mut bench = Bench::with_limits(limits);
     let client = bench.open("/echo");

@@ -3,9 +3,9 @@
 use wsloop::server::SlowPolicy;
 
 use crate::bench::Bench;
-use crate::driver::LIMITS;
 use crate::judge::Heard;
 use crate::speech;
+use crate::support::limits::LIMITS;
 
 /// What a flooder has under way at any time.
 const FLOOD_BYTES: usize = 128 * 1024;

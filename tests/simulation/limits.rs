@@ -2,9 +2,9 @@
 //! do, and what it tells in large rooms.
 
 use crate::bench::Bench;
-use crate::driver::LIMITS;
 use crate::judge::Heard;
 use crate::speech;
+use crate::support::limits::LIMITS;
 
 fn messages(heard: &[Heard]) -> Vec<String> {
     heard

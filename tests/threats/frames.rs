@@ -3,9 +3,8 @@
 use std::thread;
 use std::time::Duration;
 
-use flate2::{Compress, Compression, FlushCompress};
-
 use crate::Scenario;
+use crate::support::frames::deflated;
 use crate::support::http::{Request, get};
 use crate::support::raw::{self, BINARY, BINARY_START, CONTINUATION, PATIENCE, PING, PONG, RawClient, frame};
 use crate::support::server::{Wsloop, wait_until};
@@ -198,7 +197,7 @@ fn a_flood_of_pings_is_cut_and_its_pongs_do_not_pile_up() {
 #[test]
 fn a_bomb_takes_no_memory() {
     const GROWTH_KIB_MAX: u64 = 1024;
-    let bomb = deflated_zeros(64 << 20);
+    let bomb = deflated(&vec![0; 64 << 20]);
     assert!(bomb.len() < 66_000, "64 MiB in {} bytes", bomb.len());
     for options in [&[][..], &["--max-message", "16K"]] {
         Scenario::start(options).attack(|server| {
@@ -224,14 +223,4 @@ fn a_bomb_takes_no_memory() {
             }
         });
     }
-}
-
-/// Zeros as a compressed message (RFC 7692 §7.2.1).
-fn deflated_zeros(count: usize) -> Vec<u8> {
-    let mut out = Vec::with_capacity(1 << 17);
-    let mut stream = Compress::new(Compression::best(), false);
-    stream.compress_vec(&vec![0; count], &mut out, FlushCompress::Sync).expect("there is room");
-    assert_eq!(stream.total_in(), count as u64, "all of it");
-    out.truncate(out.len() - 4);
-    out
 }

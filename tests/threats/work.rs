@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::alone;
-use crate::support::attacker::{Attacker, Manner, compressed, fill_history};
+use crate::support::attacker::{Attacker, Manner, fill_history};
 use crate::support::cost::{MEMORY_KIB_MAX, Meter, TRIES, are_of_time, limit_address_space};
+use crate::support::frames::compressed;
 use crate::support::http::Request;
 use crate::support::raw::{BINARY, PATIENCE, RawClient, TEXT, frame};
 use crate::support::server::Wsloop;
