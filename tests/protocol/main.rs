@@ -10,6 +10,7 @@ mod frames;
 mod handshake;
 mod peer;
 mod places;
+mod reader;
 mod refusals;
 #[path = "../support/mod.rs"]
 mod support;

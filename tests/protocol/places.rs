@@ -17,7 +17,7 @@ const WEBSOCKETS_MAX: u32 = 3;
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// From one of a few addresses, by one of the listen_sockets.
+    /// From one of a few addresses, at one of the two listeners.
     Connect(u8, bool),
     /// One of those who are there does something.
     Upgrade(usize),

@@ -12,7 +12,7 @@ use wsloop::clock::{Clock, Now, Time};
 use wsloop::server::{Acceptor, Environment, Listener, Server, ServerLimits, Site, Surface};
 
 use crate::network::{Network, SimulatedStream, Weather};
-use crate::random::Random;
+use crate::support::random::Random;
 use crate::swarm::Faults;
 
 /// The listener: connections that wait to be accepted, and what can go wrong with that.

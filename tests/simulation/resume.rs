@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::bench::Bench;
 use crate::judge::Heard;
-use crate::random::Random;
 use crate::speech;
+use crate::support::random::Random;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 

@@ -5,9 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::judge::Message;
-use crate::random::Random;
 use crate::support::frames::{deflated_with, masked};
 use crate::support::handshake;
+use crate::support::random::Random;
 
 /// Bytes that break a rule, each behind whole messages, and the code they are closed with.
 pub(crate) const VIOLATIONS: [(&[u8], u16); 10] = [

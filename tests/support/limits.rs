@@ -7,10 +7,13 @@ use wsloop::connection::ConnectionLimits;
 use wsloop::server::{ServerLimits, SlowPolicy};
 use wsloop::websocket::MessageLimits;
 
+/// The default of `--max-message`.
+pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+
 /// As the command line sets them, where a process may open so many files.
 pub const LIMITS: ServerLimits = ServerLimits {
     connection: ConnectionLimits {
-        websocket: MessageLimits { message_bytes_max: 65_536, fragments_max: 16_384 },
+        websocket: MessageLimits { message_bytes_max: MESSAGE_BYTES_MAX, fragments_max: 16_384 },
         handshake_timeout: Duration::from_secs(10),
         ping_interval: Duration::from_secs(20),
         pong_timeout: Duration::from_secs(25),

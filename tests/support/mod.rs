@@ -15,6 +15,7 @@ pub mod http;
 pub mod json;
 pub mod limits;
 pub mod memory;
+pub mod random;
 pub mod raw;
 pub mod server;
 pub mod witness;
