@@ -1,5 +1,5 @@
 //! Conversations that anybody can read: who connects, who says what, and what everybody hears. Each is a file of this
-//! folder, run over a whole server in memory; README.md, beside this folder, says how they are written.
+//! folder, run over a whole server in memory; README.md, beside them, says how they are written.
 //!
 //! `REWRITE=1 cargo test --test scripts` writes what is heard now into the files; the difference is for a reader to
 //! judge.
