@@ -2,11 +2,8 @@
 
 use std::fmt;
 
-use crate::support::attacker::compressed;
-use crate::support::raw::{BINARY, PING, PONG, TEXT, frame};
-
-/// The largest message that is permitted.
-pub(crate) const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+use crate::support::frames::{BINARY, PING, PONG, TEXT, compressed, frame};
+use crate::support::limits::MESSAGE_BYTES_MAX;
 
 /// What a client may say at once.
 const PACKET_BYTES: usize = 64 * 1024;

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::requests::{Case, Form, MESSAGE_BYTES_MAX, Packet, primer};
+use crate::requests::{Case, Form, Packet, primer};
 use crate::support::attacker::{Attacker, Manner, fill_history};
 use crate::support::cost::{Cost, MEMORY_KIB_MAX, Meter, TRIES, are_of_time, limit_address_space};
 use crate::support::http::Request;
+use crate::support::limits::MESSAGE_BYTES_MAX;
 use crate::support::raw::RawClient;
 use crate::support::server::Wsloop;
 use crate::support::witness::{Watch, Watched};

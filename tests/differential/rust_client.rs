@@ -11,6 +11,8 @@ use tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tungstenite::protocol::frame::{CloseFrame, Frame};
 use tungstenite::{Message, WebSocket};
 
+use crate::support::random::Random;
+
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
 const IN_FLIGHT_MAX: usize = 6;
 /// Nothing for so long means that something was lost.
@@ -18,36 +20,20 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 const SIZES: [usize; 9] = [0, 1, 125, 126, 127, 128, 65_535, 65_536, MESSAGE_BYTES_MAX];
 const TEXTS: [&str; 7] = ["hello ", "{\"type\":\"say\"}", "é", "你好，世界", "\u{1F600}", "\u{10FFFF}", "\0"];
 
-/// Numbers that a seed determines (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        usize::try_from((mixed ^ (mixed >> 31)) % end as u64).expect("below a usize")
+/// A text or binary message of some size.
+fn message(random: &mut Random, largest: usize) -> Message {
+    let size = match random.below(50) {
+        0..3 => *random.pick(&SIZES),
+        3 => random.below(largest),
+        _ => random.below(2000),
+    };
+    let size = size.min(largest);
+    if random.is_one_of(2) {
+        let mut text: String = (0..size / 20).map(|_| *random.pick(&TEXTS)).collect();
+        text.push_str(&"x".repeat(size.saturating_sub(text.len())));
+        return Message::text(text);
     }
-
-    fn is_one_of(&mut self, many: usize) -> bool {
-        self.below(many) == 0
-    }
-
-    fn message(&mut self, largest: usize) -> Message {
-        let size = match self.below(50) {
-            0..3 => SIZES[self.below(SIZES.len())],
-            3 => self.below(largest),
-            _ => self.below(2000),
-        };
-        let size = size.min(largest);
-        if self.is_one_of(2) {
-            let mut text: String = (0..size / 20).map(|_| TEXTS[self.below(TEXTS.len())]).collect();
-            text.push_str(&"x".repeat(size.saturating_sub(text.len())));
-            return Message::text(text);
-        }
-        Message::binary((0..size).map(|_| self.below(256).to_le_bytes()[0]).collect::<Vec<u8>>())
-    }
+    Message::binary((0..size).map(|_| random.below(256).to_le_bytes()[0]).collect::<Vec<u8>>())
 }
 
 struct Client {
@@ -119,12 +105,12 @@ impl Client {
 
 /// Sends to an echo and compares, with several messages on their way at a time.
 pub(crate) fn echo(url: &str, seed: u64, count: usize) {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let mut client = Client::connect(url);
     let mut expected = VecDeque::new();
     for number in 0..count + IN_FLIGHT_MAX {
         if number < count {
-            let message = random.message(MESSAGE_BYTES_MAX);
+            let message = message(&mut random, MESSAGE_BYTES_MAX);
             expected.push_back(message.clone());
             client.send(&mut random, message);
         }
@@ -164,10 +150,10 @@ impl Cross {
 
     /// Speaks, and listens to all. Reads after each message of its own, for the rest at the end.
     pub(crate) fn run(mut self, seed: u64, count: usize, total: usize) -> Value {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let (mut sent, mut received) = (Vec::new(), Vec::new());
         for _ in 0..count {
-            let message = random.message(100_000);
+            let message = message(&mut random, 100_000);
             sent.push(digest(&message));
             self.0.send(&mut random, message);
             received.push(digest(&self.0.read()));

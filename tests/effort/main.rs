@@ -8,12 +8,15 @@
 #[path = "../protocol/peer.rs"]
 #[allow(dead_code, reason = "only its connection is needed here")]
 mod peer;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::io::{self, Write};
 use std::process::Command;
 
-use flate2::{Compress, Compression, FlushCompress};
 use peer::Peer;
+use support::frames::{deflated, frame};
+use support::handshake::handshake;
 use wsloop::server::ServerLimits;
 use wsloop::{connection, websocket};
 
@@ -117,9 +120,10 @@ fn subject() {
 
 fn traffic(name: &str, size: usize) -> Traffic {
     let whole = usize::MAX;
-    let with_frames = |frames: Vec<u8>, piece_bytes| Traffic { head: head(""), frames, piece_bytes };
+    let with_frames =
+        |frames: Vec<u8>, piece_bytes| Traffic { head: handshake("/echo", &[]), frames, piece_bytes };
     let compressing = |payload: &[u8], piece_bytes| Traffic {
-        head: head("Sec-WebSocket-Extensions: permessage-deflate\r\n"),
+        head: handshake("/echo", &["Sec-WebSocket-Extensions: permessage-deflate"]),
         frames: frame(0xC2, payload),
         piece_bytes,
     };
@@ -127,7 +131,11 @@ fn traffic(name: &str, size: usize) -> Traffic {
         let middle = frame(0x00, payload).repeat(size);
         [frame(0x01, b""), middle, frame(0x80, b"")].concat()
     };
-    let with_head = |lines: &str, piece_bytes| Traffic { head: head(lines), frames: Vec::new(), piece_bytes };
+    let with_head = |lines: &[&str], piece_bytes| Traffic {
+        head: handshake("/echo", lines),
+        frames: Vec::new(),
+        piece_bytes,
+    };
     match name {
         "frame by bytes" => with_frames(frame(0x82, &vec![7; size]), 1),
         "text by bytes" => with_frames(frame(0x81, "né你\u{1F600}".repeat(size / 10).as_bytes()), 1),
@@ -136,12 +144,12 @@ fn traffic(name: &str, size: usize) -> Traffic {
         "fragments by bytes" => with_frames(fragments(b"x"), 1),
         "empty fragments" => with_frames(fragments(b""), whole),
         "messages" => with_frames(frame(0x81, b"hello").repeat(size), whole),
-        "compressed by bytes" => compressing(&deflate(&noise(size)), 1),
-        "inflated" => compressing(&deflate(&vec![7; size]), whole),
-        "head by bytes" => with_head(&format!("A: {}\r\n", "x".repeat(size)), 1),
-        "headers" => with_head(&"A: b\r\n".repeat(size), whole),
-        "offers" => with_head(&format!("Sec-WebSocket-Extensions: {}\r\n", list("a;b=1", size)), whole),
-        "subprotocols" => with_head(&format!("Sec-WebSocket-Protocol: {}\r\n", list("chats", size)), whole),
+        "compressed by bytes" => compressing(&deflated(&noise(size)), 1),
+        "inflated" => compressing(&deflated(&vec![7; size]), whole),
+        "head by bytes" => with_head(&[&format!("A: {}", "x".repeat(size))], 1),
+        "headers" => with_head(&vec!["A: b"; size], whole),
+        "offers" => with_head(&[&format!("Sec-WebSocket-Extensions: {}", list("a;b=1", size))], whole),
+        "subprotocols" => with_head(&[&format!("Sec-WebSocket-Protocol: {}", list("chats", size))], whole),
         _ => panic!("no subject is called {name:?}"),
     }
 }
@@ -172,33 +180,8 @@ fn steps(name: &str, size: usize) -> u64 {
     number.trim().parse().unwrap_or_else(|_| panic!("{line}"))
 }
 
-/// A handshake with further lines.
-fn head(lines: &str) -> String {
-    format!(
-        "GET /echo HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{lines}\r\n"
-    )
-}
-
 fn list(element: &str, count: usize) -> String {
     vec![element; count].join(", ")
-}
-
-/// A client's frame. Its mask of zeros costs as many steps as any.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![first];
-    if let Ok(short @ 0..126) = u8::try_from(payload.len()) {
-        frame.push(0x80 | short);
-    } else if let Ok(medium) = u16::try_from(payload.len()) {
-        frame.push(0xFE);
-        frame.extend_from_slice(&medium.to_be_bytes());
-    } else {
-        frame.push(0xFF);
-        frame.extend_from_slice(&(payload.len() as u64).to_be_bytes());
-    }
-    frame.extend_from_slice(&[0; 4]);
-    frame.extend_from_slice(payload);
-    frame
 }
 
 /// Bytes that cannot be compressed.
@@ -209,12 +192,4 @@ fn noise(size: usize) -> Vec<u8> {
         state.to_be_bytes()[0]
     };
     std::iter::repeat_with(step).take(size).collect()
-}
-
-fn deflate(payload: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(payload.len() * 2 + 1000);
-    let mut stream = Compress::new(Compression::best(), false);
-    stream.compress_vec(payload, &mut out, FlushCompress::Sync).expect("there is room");
-    out.truncate(out.len() - 4);
-    out
 }

@@ -11,8 +11,8 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, Socket, Type};
 
+use crate::support::frames::{BINARY, CLOSE, PING, PONG, frame, next_frame};
 use crate::support::http::Request;
-use crate::support::raw::{BINARY, CLOSE, PING, PONG, frame};
 
 /// How a member reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,10 +146,9 @@ impl Member {
     fn take(&mut self, bytes: &[u8]) {
         self.received.extend_from_slice(bytes);
         let mut start = 0;
-        while let Some((first, from, to)) = next_frame(&self.received[start..]) {
-            let payload = self.received[start + from..start + to].to_vec();
-            start += to;
-            self.note(first, &payload);
+        while let Some((frame, length)) = next_frame(&self.received[start..]) {
+            start += length;
+            self.note(frame.first, &frame.payload);
         }
         self.received.drain(..start);
     }
@@ -185,16 +184,6 @@ impl Member {
             }
         }
     }
-}
-
-/// First byte, and where the payload of the first frame starts and ends.
-pub(crate) fn next_frame(bytes: &[u8]) -> Option<(u8, usize, usize)> {
-    let (start, length) = match *bytes.get(1)? {
-        126 => (4, usize::from(u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?))),
-        127 => (10, usize::try_from(u64::from_be_bytes(*bytes.get(2..)?.first_chunk()?)).ok()?),
-        short => (2, usize::from(short)),
-    };
-    (bytes.len() >= start + length).then_some((bytes[0], start, start + length))
 }
 
 fn listen(

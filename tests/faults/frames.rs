@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::stage::{Figures, Gate, Stage, mib};
+use crate::support::limits::MESSAGE_BYTES_MAX;
 use crate::support::raw::{self, BINARY, BINARY_START, CONTINUATION, PATIENCE, PING, RawClient, TEXT, frame};
 use crate::support::server::wait_until;
 
@@ -13,7 +14,7 @@ pub(crate) fn claims() -> Figures {
     let mut clients: Vec<RawClient> =
         (0..CLIENTS).map(|_| RawClient::upgrade(&stage.server, "/echo")).collect();
     let before = stage.server.memory_kib("VmRSS");
-    let mut claim = raw::header(BINARY, 64 * 1024);
+    let mut claim = raw::header(BINARY, MESSAGE_BYTES_MAX as u64);
     claim.push(0);
     let received = stage.stat(&["received_bytes"]) + (CLIENTS * claim.len()) as u64;
     clients.iter_mut().for_each(|client| client.send(&claim));

@@ -13,9 +13,6 @@ mod frames;
 mod kernel;
 mod memory;
 mod proxy;
-#[allow(dead_code)] // The simulation needs more of it.
-#[path = "../simulation/random.rs"]
-mod random;
 mod slow;
 mod soak;
 mod stage;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::stage::{Figures, Gate, Stage, mib};
 use crate::support::http::Request;
+use crate::support::limits::MESSAGE_BYTES_MAX;
 use crate::support::raw::{BINARY, PATIENCE, PING, PONG, RawClient, TEXT, frame, header};
 use crate::support::server::wait_until;
 
@@ -83,7 +84,7 @@ pub(crate) fn tiny_messages() -> Figures {
 /// keeps what the first ones took, and uses it again.
 pub(crate) fn unfinished_messages() -> Figures {
     const CLIENTS: usize = 4_000;
-    const BYTES: usize = 64 * 1024;
+    const BYTES: usize = MESSAGE_BYTES_MAX;
     let stage = Stage::start(&[]);
     stage.forget_peak();
     stage.watch.take();

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::random::Random;
+use crate::support::random::Random;
 
 /// What happens to the bytes of a connection.
 #[derive(Clone, Copy, Debug)]

@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use crate::crowd::{Crowd, Reads, message};
 use crate::proxy::{Chaos, Proxy};
-use crate::random::Random;
-use crate::stage::{Gate, Stage, mib, number, stats};
+use crate::stage::{Gate, Stage, mib, number};
+use crate::support::cost::stats;
 use crate::support::http::Request;
+use crate::support::random::Random;
 use crate::support::raw::{BINARY_START, PING, PONG, RawClient, TEXT, frame};
 
 /// One round of the mixture takes so long.

@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::cost::{self, Cost, MEMORY_KIB_MAX, Meter};
-use crate::support::http::get;
+use crate::support::cost::{self, Cost, MEMORY_KIB_MAX, Meter, stats};
 use crate::support::raw::PATIENCE;
 use crate::support::server::{Wsloop, wait_until};
 use crate::support::witness::{Testimony, Watch, Watched};
@@ -184,11 +183,6 @@ fn finish(mut server: Wsloop, accepted: Option<u64>) {
         // One of two witnesses may have been told that the other has left the room.
         assert!((accepted..=accepted + 1).contains(&said), "{accepted} by the last report: {line}");
     }
-}
-
-/// The server's report.
-pub(crate) fn stats(server: &Wsloop) -> Value {
-    serde_json::from_str(get(server, "/stats").text()).expect("JSON")
 }
 
 pub(crate) fn number(value: &Value, path: &[&str]) -> u64 {

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::stage::{Figures, Gate, Stage};
 use crate::support::attacker::{Attacker, Manner};
-use crate::support::raw::{CLOSE, PATIENCE, PING, PONG, RawClient, TEXT, frame};
+use crate::support::frames::{CLOSE, PING, PONG, TEXT, frame, next_frame};
+use crate::support::raw::{PATIENCE, RawClient};
 
 /// As long as that: several times each deadline.
 const TIME: Duration = Duration::from_secs(120);
@@ -98,17 +99,13 @@ fn read(mut client: RawClient, rate: usize, is_over: &AtomicBool) -> Outcome {
             Err(error) => return (bytes, Some((started.elapsed(), error.to_string()))),
         }
         let mut start = 0;
-        while let Some((first, from, to)) = crate::crowd::next_frame(&kept[start..]) {
-            let payload = &kept[start + from..start + to];
-            match first {
-                PING => drop(client.try_send(&frame(PONG, payload))),
-                CLOSE => {
-                    let how = String::from_utf8_lossy(&payload[2..]).into_owned();
-                    return (bytes, Some((started.elapsed(), how)));
-                }
+        while let Some((heard, length)) = next_frame(&kept[start..]) {
+            match heard.first {
+                PING => drop(client.try_send(&frame(PONG, &heard.payload))),
+                CLOSE => return (bytes, Some((started.elapsed(), heard.close().1))),
                 _ => {}
             }
-            start += to;
+            start += length;
         }
         kept.drain(..start);
         thread::sleep((TICK * tick).saturating_sub(started.elapsed()));

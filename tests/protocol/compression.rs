@@ -1,35 +1,13 @@
 //! RFC 7692: compressed messages, in both directions.
 
-use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
-
 use super::{HANDSHAKE, PIECES, Peer, close_payload, frame, split_frames};
+use crate::support::frames::{deflated, next_frame};
 
-/// Deflates as a client does: an empty block ends the message and is left out (§7.2.1).
-fn deflated(payload: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(payload.len() + 1024);
-    let mut stream = Compress::new(Compression::best(), false);
-    stream.compress_vec(payload, &mut out, FlushCompress::Sync).expect("there is room");
-    assert!(out.ends_with(&[0, 0, 0xFF, 0xFF]), "a flush ends with an empty block");
-    out.truncate(out.len() - 4);
-    out
-}
-
-/// The payload of a frame of the server's, inflated on its own if RSV1 is set: no context is kept.
-fn message(frame: &[u8]) -> Vec<u8> {
-    let header = match frame[1] {
-        126 => 4,
-        127 => 10,
-        _ => 2,
-    };
-    if frame[0] & 0x40 == 0 {
-        return frame[header..].to_vec();
-    }
-    let input = [&frame[header..], &[0, 0, 0xFF, 0xFF]].concat();
-    let mut out = Vec::with_capacity(1 << 18);
-    Decompress::new(false)
-        .decompress_vec(&input, &mut out, FlushDecompress::Sync)
-        .expect("the server's messages can be inflated");
-    out
+/// What a frame of the server's says, inflated on its own if it came compressed: no context is kept.
+fn message(bytes: &[u8]) -> Vec<u8> {
+    let (frame, length) = next_frame(bytes).expect("a whole frame");
+    assert_eq!(length, bytes.len(), "and nothing behind it");
+    frame.message()
 }
 
 /// How a conversation with compression ends.

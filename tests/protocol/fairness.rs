@@ -1,117 +1,108 @@
 //! Who is served when there is more to do than can be done: a room is flooded, and others want something.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-use std::time::Duration;
+use wsloop::server::{ServerLimits, Surface};
 
-use wsloop::clock::Now;
-use wsloop::server::{Readiness, Server, ServerLimits, Surface};
+use super::peer::LIMITS;
+use crate::support::frames::{BINARY, frame};
+use crate::support::handshake::handshake;
+use crate::support::memory::{MemoryClient, MemoryServer, Wire};
 
-use super::HANDSHAKE;
-use super::peer::{LIMITS, MemoryStream, Wire, new_server, now};
-
-const READABLE: Readiness = Readiness { is_readable: true, is_writable: false, is_read_closed: false };
 const MEMBERS: usize = 10_000;
 /// The same wherever many are flooded: turns until a newcomer has its answer, and a ping its pong.
 const TURNS_MAX: usize = 10;
 
 struct Crowd {
-    server: Server<MemoryStream>,
-    wires: Vec<Rc<RefCell<Wire>>>,
-    /// Turns so far: each takes some milliseconds.
-    turns: u64,
+    server: MemoryServer,
+    /// By token.
+    clients: Vec<MemoryClient>,
 }
 
 impl Crowd {
     fn gather(members: usize, path: &str) -> Crowd {
         let limits = ServerLimits { clients_max: members + 10, ..LIMITS };
-        let mut crowd = Crowd { server: new_server(limits), wires: Vec::new(), turns: 0 };
+        let mut crowd = Crowd { server: MemoryServer::new(limits), clients: Vec::new() };
         for _ in 0..members {
             crowd.join(path);
         }
-        while crowd.server.has_work() {
+        while crowd.server.server.has_work() {
             crowd.turn();
         }
-        assert!(crowd.wires.iter().all(|wire| wire.borrow().taken.starts_with(b"HTTP/1.1 101")));
-        for wire in &crowd.wires {
-            let mut wire = wire.borrow_mut();
+        for client in &crowd.clients {
+            let mut wire = client.wire.borrow_mut();
+            assert!(wire.taken.starts_with(b"HTTP/1.1 101"));
             (wire.forgets, wire.taken, wire.taken_count) = (true, Vec::new(), 0);
         }
         crowd
     }
 
+    /// Each takes some milliseconds.
     fn turn(&mut self) {
-        self.turns += 1;
-        let start = now();
-        self.server.turn(Now { time: start.time + Duration::from_millis(self.turns * 4), ..start });
+        self.server.time += 4;
+        self.server.turn();
     }
 
     /// Connects somebody, who is greeted in some later turn.
     fn join(&mut self, path: &str) -> usize {
-        let wire = Rc::new(RefCell::new(Wire::default()));
-        let token = self.server.next_token();
-        assert_eq!(token, self.wires.len(), "nobody has left");
         let address = "192.0.2.7:4242".parse().expect("an address");
-        assert!(
-            self.server.accept(now(), MemoryStream(Rc::clone(&wire)), address, Surface::Everything),
-            "there is room"
-        );
-        self.wires.push(wire);
-        self.send(token, HANDSHAKE.replace("/echo", path).as_bytes());
+        let client =
+            self.server.connect(address, Surface::Everything, Wire::default()).expect("there is room");
+        let token = client.token;
+        assert_eq!(token, self.clients.len(), "nobody has left");
+        self.clients.push(client);
+        self.send(token, handshake(path, &[]).as_bytes());
         token
     }
 
     fn send(&mut self, token: usize, bytes: &[u8]) {
-        self.wires[token].borrow_mut().arrived.extend(bytes);
-        self.server.handle_ready(token, READABLE);
+        self.server.send(&self.clients[token], bytes);
+    }
+
+    fn taken_count(&self, token: usize) -> usize {
+        self.clients[token].wire.borrow().taken_count
+    }
+
+    fn unread(&self, token: usize) -> usize {
+        self.clients[token].wire.borrow().arrived.len()
     }
 
     /// Lets some senders always have more to say, does a turn, and returns what it handed out.
     fn flooded_turn(&mut self, senders: usize, message: &[u8]) -> usize {
         const ENOUGH: usize = 128 * 1024;
         for token in 0..senders {
-            while self.wires[token].borrow().arrived.len() < ENOUGH {
+            while self.unread(token) < ENOUGH {
                 self.send(token, message);
             }
         }
-        let count = |crowd: &Crowd| crowd.wires.iter().map(|wire| wire.borrow().taken_count).sum::<usize>();
+        let count =
+            |crowd: &Crowd| (0..crowd.clients.len()).map(|token| crowd.taken_count(token)).sum::<usize>();
         let before = count(self);
         self.turn();
         count(self) - before
     }
 }
 
-fn frame(first: u8, length: usize) -> Vec<u8> {
-    let mut frame = vec![first];
-    if let Ok(length @ 0..126) = u8::try_from(length) {
-        frame.push(0x80 | length);
-    } else {
-        frame.push(0x80 | 126);
-        frame.extend(u16::try_from(length).expect("small").to_be_bytes());
-    }
-    frame.extend([0; 4]);
-    frame.resize(frame.len() + length, b'x');
-    frame
+fn binary(length: usize) -> Vec<u8> {
+    frame(BINARY, &vec![b'x'; length])
 }
 
 #[test]
 fn newcomers_and_pings_do_not_wait_for_a_flood() {
     let mut crowd = Crowd::gather(MEMBERS, "/broadcast/big");
     for senders in [1, 100] {
-        let message = frame(0x82, 200);
+        let message = binary(200);
         // The flood is at its height.
         (0..30).for_each(|_| assert!(crowd.flooded_turn(senders, &message) > 0));
         let newcomer = crowd.join("/echo");
         let pinger = MEMBERS - 1;
-        crowd.wires[pinger].borrow_mut().forgets = false;
+        crowd.clients[pinger].wire.borrow_mut().forgets = false;
         crowd.send(pinger, b"\x89\x84\0\0\0\0ping");
         let turns = (1..).find(|_| {
             crowd.flooded_turn(senders, &message);
-            let pong = crowd.wires[pinger].borrow().taken.windows(6).any(|six| six == b"\x8A\x04ping");
-            pong && crowd.wires[newcomer].borrow().taken.starts_with(b"HTTP/1.1 101")
+            let pong = crowd.clients[pinger].wire.borrow().taken.windows(6).any(|six| six == b"\x8A\x04ping");
+            pong && crowd.clients[newcomer].wire.borrow().taken.starts_with(b"HTTP/1.1 101")
         });
         assert!(turns.is_some_and(|turns| turns <= TURNS_MAX), "{turns:?} turns with {senders} senders");
-        crowd.wires[pinger].borrow_mut().forgets = true;
+        crowd.clients[pinger].wire.borrow_mut().forgets = true;
     }
 }
 
@@ -120,10 +111,9 @@ fn a_turn_in_a_flooded_room_stays_short_and_everybody_gets_on() {
     const SENDERS: usize = 20;
     for members in [1000, MEMBERS] {
         let mut crowd = Crowd::gather(members, "/broadcast/big");
-        let message = frame(0x82, 200);
+        let message = binary(200);
         (0..30).for_each(|_| assert!(crowd.flooded_turn(SENDERS, &message) > 0));
-        let left: Vec<usize> =
-            crowd.wires[..SENDERS].iter().map(|wire| wire.borrow().arrived.len()).collect();
+        let left: Vec<usize> = (0..SENDERS).map(|sender| crowd.unread(sender)).collect();
         let mut served = [false; SENDERS];
         for _ in 0..SENDERS * 3 {
             let copied = crowd.flooded_turn(SENDERS, &message);
@@ -132,7 +122,7 @@ fn a_turn_in_a_flooded_room_stays_short_and_everybody_gets_on() {
             assert!(copied <= most, "{copied} bytes in a turn for {members} receivers, {most} at most");
             assert!(copied >= most / 8, "{copied} bytes in a turn: the flood gets on");
             for (sender, was_served) in served.iter_mut().enumerate() {
-                *was_served |= crowd.wires[sender].borrow().arrived.len() != left[sender];
+                *was_served |= crowd.unread(sender) != left[sender];
             }
         }
         assert!(served.iter().all(|&was_served| was_served), "{served:?}");
@@ -145,18 +135,18 @@ fn a_crowd_of_quiet_ones_does_not_keep_others_from_talking() {
     const DRIP: usize = 100;
     let mut crowd = Crowd::gather(QUIET, "/broadcast/big");
     // Each turn brings more than a turn reads, and nobody of them ever ends its message.
-    let begun = frame(0x82, 60_000);
+    let begun = binary(60_000);
     (1..QUIET).for_each(|token| crowd.send(token, &begun[..DRIP]));
     (0..4).for_each(|_| crowd.turn());
-    crowd.send(0, &frame(0x82, 200));
+    crowd.send(0, &binary(200));
     crowd.turn();
     let mut silent_turns = 0;
     for _ in 0..60 {
         (1..QUIET).for_each(|token| crowd.send(token, &[b'x'; DRIP]));
-        crowd.send(0, &frame(0x82, 200));
-        let before = crowd.wires[1].borrow().taken_count;
+        crowd.send(0, &binary(200));
+        let before = crowd.taken_count(1);
         crowd.turn();
-        let was_heard = crowd.wires[1].borrow().taken_count > before;
+        let was_heard = crowd.taken_count(1) > before;
         silent_turns = if was_heard { 0 } else { silent_turns + 1 };
         assert!(silent_turns < TURNS_MAX, "nothing is said any more");
     }
@@ -166,17 +156,17 @@ fn a_crowd_of_quiet_ones_does_not_keep_others_from_talking() {
 fn messages_of_quiet_ones_do_not_keep_others_from_talking() {
     const TALKER: usize = 9000;
     let mut crowd = Crowd::gather(MEMBERS, "/broadcast/big");
-    let message = frame(0x82, 4000);
+    let message = binary(4000);
     crowd.send(TALKER, &message);
     (0..4).for_each(|_| crowd.turn());
     crowd.send(TALKER, &message.repeat(20));
     for turn in 0..20 {
         // Some that have said nothing yet; together they make a batch worthwhile.
-        (turn * 100..turn * 100 + 100).for_each(|token| crowd.send(token, &frame(0x82, 100)));
+        (turn * 100..turn * 100 + 100).for_each(|token| crowd.send(token, &binary(100)));
         // Who has been heard all the while hears the talker's messages, which are larger than all others together.
-        let before = crowd.wires[MEMBERS - 1].borrow().taken_count;
+        let before = crowd.taken_count(MEMBERS - 1);
         crowd.turn();
-        let heard = crowd.wires[MEMBERS - 1].borrow().taken_count - before;
+        let heard = crowd.taken_count(MEMBERS - 1) - before;
         assert!(heard >= 4000, "turn {turn}: {heard} bytes");
     }
 }

@@ -10,21 +10,18 @@ mod frames;
 mod handshake;
 mod peer;
 mod places;
+mod reader;
 mod refusals;
+#[path = "../support/mod.rs"]
+mod support;
 mod text;
 
 use peer::{Peer, close_payload, split_frames};
+use support::frames::frame;
+use support::handshake::{HANDSHAKE, SAMPLE_ACCEPT};
 
 /// The sizes of the pieces that the bytes arrive in: around the first read of 128 bytes too.
 const PIECES: [usize; 8] = [1, 2, 3, 7, 127, 128, 129, usize::MAX];
-
-/// The handshake of RFC 6455 §1.3, for `/echo`.
-const HANDSHAKE: &str = "GET /echo HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n\
-    Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-    Sec-WebSocket-Version: 13\r\n\r\n";
-
-/// Its accept key.
-const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// How a conversation stands after the last byte of a row, which is the one that decides.
 #[derive(Clone, Copy, Debug)]
@@ -93,25 +90,4 @@ fn check_in_pieces(row: &Row, size: usize, behind: &[u8]) {
     assert!(peer.is_gone() || !may_be_gone || !behind.is_empty(), "{context}: both have closed");
     peer.end();
     assert!(peer.is_gone(), "{context}: a peer that has hung up costs nothing");
-}
-
-/// A client's frame: its first byte, then the shortest length, the mask of RFC 6455 §5.7, and the
-/// masked payload.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![first];
-    match payload.len() {
-        length @ 0..=125 => bytes.push(0x80 | u8::try_from(length).expect("at most 125")),
-        length @ 126..=0xFFFF => {
-            bytes.push(0xFE);
-            bytes.extend_from_slice(&u16::try_from(length).expect("two bytes").to_be_bytes());
-        }
-        length => {
-            bytes.push(0xFF);
-            bytes.extend_from_slice(&(length as u64).to_be_bytes());
-        }
-    }
-    let mask = [0x37, 0xFA, 0x21, 0x3D];
-    bytes.extend_from_slice(&mask);
-    bytes.extend(payload.iter().enumerate().map(|(index, byte)| byte ^ mask[index % 4]));
-    bytes
 }

@@ -1,14 +1,13 @@
 //! Places and addresses: whatever clients do, each is counted while it is there, and no longer.
 
-use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
 use proptest::prelude::*;
-use wsloop::clock::{Now, Time};
-use wsloop::server::{Readiness, Server, ServerLimits, Surface};
+use wsloop::server::{ServerLimits, Surface};
 
-use crate::peer::{LIMITS, MemoryStream, Wire, new_server, now};
+use crate::peer::LIMITS;
+use crate::support::memory::{MemoryClient, MemoryServer, Wire};
 use crate::{HANDSHAKE, frame};
 
 const CLIENTS_MAX: usize = 12;
@@ -18,7 +17,7 @@ const WEBSOCKETS_MAX: u32 = 3;
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// From one of a few addresses, by one of the listen_sockets.
+    /// From one of a few addresses, at one of the two listeners.
     Connect(u8, bool),
     /// One of those who are there does something.
     Upgrade(usize),
@@ -34,53 +33,44 @@ enum Step {
 }
 
 struct Client {
-    token: usize,
-    wire: Rc<RefCell<Wire>>,
+    there: MemoryClient,
     address: u8,
     is_operator: bool,
 }
 
 impl Client {
     fn is_here(&self) -> bool {
-        Rc::strong_count(&self.wire) > 1
+        self.there.is_held()
     }
 
     fn is_websocket(&self) -> bool {
-        self.is_here() && self.wire.borrow().taken.starts_with(b"HTTP/1.1 101 ")
+        self.is_here() && self.there.wire.borrow().taken.starts_with(b"HTTP/1.1 101 ")
     }
 }
 
 struct World {
-    server: Server<MemoryStream>,
+    server: MemoryServer,
     clients: Vec<Client>,
-    time: u64,
 }
 
 impl World {
     fn new() -> World {
         let limits =
             ServerLimits { clients_max: CLIENTS_MAX, address_clients_max: Some(WEBSOCKETS_MAX), ..LIMITS };
-        World { server: new_server(limits), clients: Vec::new(), time: 1_000 }
-    }
-
-    fn now(&self) -> Now {
-        Now { time: Time::from_millis(self.time), ..now() }
+        World { server: MemoryServer::new(limits), clients: Vec::new() }
     }
 
     /// As the loop does it.
     fn connect(&mut self, address: u8, is_operator: bool) {
         let surface = if is_operator { Surface::Operators } else { Surface::Everything };
-        if !self.server.can_accept(surface) {
+        if !self.server.server.can_accept(surface) {
             self.turn();
         }
-        assert!(self.server.can_accept(surface), "a turn later the next one is heard");
+        assert!(self.server.server.can_accept(surface), "a turn later the next one is heard");
         let ip = SocketAddr::from(([192, 0, 2, address], 4242));
-        self.server.make_room(ip, surface);
-        let (token, wire) = (self.server.next_token(), Rc::new(RefCell::new(Wire::default())));
-        let now = self.now();
-        if self.server.accept(now, MemoryStream(Rc::clone(&wire)), ip, surface) {
-            self.server.handle_ready(token, Readiness { is_writable: true, ..Readiness::default() });
-            self.clients.push(Client { token, wire, address, is_operator });
+        self.server.server.make_room(ip, surface);
+        if let Some(there) = self.server.connect(ip, surface, Wire::default()) {
+            self.clients.push(Client { there, address, is_operator });
         }
         self.clients.retain(Client::is_here);
         assert!(self.clients.len() <= CLIENTS_MAX + GUESTS_MAX + OPERATORS_MAX);
@@ -90,31 +80,23 @@ impl World {
         if self.clients.is_empty() {
             return;
         }
-        let client = &self.clients[number % self.clients.len()];
-        client.wire.borrow_mut().arrived.extend(bytes);
-        self.server.handle_ready(client.token, Readiness { is_readable: true, ..Readiness::default() });
+        self.server.send(&self.clients[number % self.clients.len()].there, bytes);
     }
 
     fn hang_up(&mut self, number: usize) {
         if self.clients.is_empty() {
             return;
         }
-        let client = &self.clients[number % self.clients.len()];
-        client.wire.borrow_mut().has_ended = true;
-        let readiness = Readiness { is_readable: true, is_writable: true, is_read_closed: true };
-        self.server.handle_ready(client.token, readiness);
+        self.server.end(&self.clients[number % self.clients.len()].there);
     }
 
     fn turn(&mut self) {
-        self.server.turn(self.now());
-        while self.server.has_work() {
-            self.server.turn(self.now());
-        }
+        self.server.settle();
         self.clients.retain(Client::is_here);
         let operators = self.clients.iter().filter(|client| client.is_operator).count();
         assert!(operators <= OPERATORS_MAX);
         assert!(self.clients.len() - operators <= CLIENTS_MAX + GUESTS_MAX);
-        assert_eq!(self.server.client_count(), self.clients.len());
+        assert_eq!(self.server.server.client_count(), self.clients.len());
         for address in 0..=u8::MAX {
             assert!(self.websockets_of(address) <= WEBSOCKETS_MAX as usize);
         }
@@ -135,7 +117,7 @@ impl World {
             Step::Break(number) => self.send(number, b"\0\0\0"),
             Step::Close(number) => self.send(number, &frame(0x88, &[0x03, 0xe8])),
             Step::HangUp(number) => self.hang_up(number),
-            Step::Wait(milliseconds) => self.time += u64::from(milliseconds),
+            Step::Wait(milliseconds) => self.server.time += u64::from(milliseconds),
         }
         self.turn();
     }
@@ -167,9 +149,9 @@ proptest! {
             world.hang_up(number);
         }
         world.turn();
-        world.time += 60_000;
+        world.server.time += 60_000;
         world.turn();
-        prop_assert_eq!(world.server.client_count(), 0);
+        prop_assert_eq!(world.server.server.client_count(), 0);
         // All are as free as on the first day: so many may open a WebSocket, and one more is told why not.
         for address in 1..4 {
             for number in 0..=WEBSOCKETS_MAX as usize {
@@ -192,11 +174,11 @@ fn who_dials_without_end_displaces_itself() {
     }
     for is_operator in [false, true] {
         world.connect(1, is_operator);
-        let operator = Rc::clone(&world.clients.last().expect("it is there").wire);
+        let operator = Rc::clone(&world.clients.last().expect("it is there").there.wire);
         for _ in 0..500 {
             world.connect(2, is_operator);
         }
-        let place = world.clients.iter().position(|client| Rc::ptr_eq(&client.wire, &operator));
+        let place = world.clients.iter().position(|client| Rc::ptr_eq(&client.there.wire, &operator));
         world.step(Step::Get(place.expect("it is still there")));
         assert!(operator.borrow().taken.starts_with(b"HTTP/1.1 200 "));
     }

@@ -5,11 +5,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use wsloop::server::ServerLimits;
 
-use crate::driver::{Driver, LIMITS};
+use crate::driver::Driver;
 use crate::judge::{Heard, Judge};
 use crate::network::{Calls, Weather};
-use crate::random::Random;
 use crate::speech;
+use crate::support::limits::LIMITS;
+use crate::support::random::Random;
 
 /// A server and the clients connected to it, by number.
 pub(crate) struct Bench {

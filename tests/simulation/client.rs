@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::driver::Driver;
 use crate::judge::{Heard, Judge, Message};
-use crate::random::Random;
 use crate::speech;
+use crate::support::random::Random;
 
 /// What a client connects for.
 #[derive(Clone, Debug, PartialEq, Eq)]

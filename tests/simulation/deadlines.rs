@@ -133,7 +133,7 @@ fn who_vanishes_is_gone_without_a_word() {
 
 #[test]
 fn a_message_may_take_ten_seconds_from_its_first_byte_to_its_last() {
-    let whole = speech::frame(&mut crate::random::Random::new(1), 0x81, b"a long message");
+    let whole = speech::frame(&mut crate::support::random::Random::new(1), 0x81, b"a long message");
     for fragments in [false, true] {
         let (mut bench, client) = opened("/echo");
         bench.driver.advance_to(5_000);
@@ -163,7 +163,7 @@ fn a_message_may_take_ten_seconds_from_its_first_byte_to_its_last() {
 #[test]
 fn messages_that_follow_each_other_have_ten_seconds_each() {
     let (mut bench, client) = opened("/echo");
-    let frame = speech::frame(&mut crate::random::Random::new(1), 0x82, b"x");
+    let frame = speech::frame(&mut crate::support::random::Random::new(1), 0x82, b"x");
     bench.send(client, &frame[..3]);
     for round in 1..5 {
         // The rest of one message and the start of the next, together.
@@ -356,7 +356,7 @@ fn a_drain_waits_for_who_still_reads_until_its_timeout() {
 
 #[test]
 fn pings_can_be_turned_off() {
-    let mut limits = crate::driver::LIMITS;
+    let mut limits = crate::support::limits::LIMITS;
     limits.connection.ping_interval = std::time::Duration::ZERO;
     let mut bench = Bench::with_limits(limits);
     let client = bench.open("/echo");

@@ -9,31 +9,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use wsloop::clock::{Clock, Now, Time};
-use wsloop::server::{Acceptor, Environment, Listener, Server, ServerLimits, Site, SlowPolicy, Surface};
-use wsloop::{connection, websocket};
+use wsloop::server::{Acceptor, Environment, Listener, Server, ServerLimits, Site, Surface};
 
 use crate::network::{Network, SimulatedStream, Weather};
-use crate::random::Random;
+use crate::support::random::Random;
 use crate::swarm::Faults;
-
-/// As the command line sets them.
-pub(crate) const LIMITS: ServerLimits = ServerLimits {
-    connection: connection::ConnectionLimits {
-        websocket: websocket::MessageLimits { message_bytes_max: 65_536, fragments_max: 16_384 },
-        handshake_timeout: Duration::from_secs(10),
-        ping_interval: Duration::from_secs(20),
-        pong_timeout: Duration::from_secs(25),
-        outbox_bytes_max: 1 << 20,
-    },
-    clients_max: 1_000,
-    address_clients_max: None,
-    rate: None,
-    compress_bytes_min: 128,
-    history_messages_max: 100,
-    slow: SlowPolicy::Close,
-    buffered_bytes_max: 256 << 20,
-    drain_timeout: Duration::from_secs(8),
-};
 
 /// The listener: connections that wait to be accepted, and what can go wrong with that.
 pub(crate) struct AcceptSource {

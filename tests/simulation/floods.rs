@@ -3,9 +3,9 @@
 use wsloop::server::SlowPolicy;
 
 use crate::bench::Bench;
-use crate::driver::LIMITS;
 use crate::judge::Heard;
 use crate::speech;
+use crate::support::limits::LIMITS;
 
 /// What a flooder has under way at any time.
 const FLOOD_BYTES: usize = 128 * 1024;
@@ -13,7 +13,8 @@ const FLOOD_BYTES: usize = 128 * 1024;
 /// Lets a client say empty texts without a break from one time to another, in steps of some milliseconds, while
 /// the server has one turn in each. Returns when the server gave it up.
 fn flood(bench: &mut Bench, client: usize, from: u64, until: u64) -> Option<u64> {
-    let frames = speech::frame(&mut crate::random::Random::new(3), 0x81, b"").repeat(FLOOD_BYTES / 6);
+    let frames =
+        speech::frame(&mut crate::support::random::Random::new(3), 0x81, b"").repeat(FLOOD_BYTES / 6);
     for time in (from..until).step_by(10) {
         bench.driver.time = time;
         if bench.unread(client) < FLOOD_BYTES {
@@ -134,7 +135,7 @@ fn a_packet_of_expensive_messages_is_dealt_with_over_many_turns() {
     bench.send(client, &speech::offer("/echo", Some(None)));
     assert_eq!(bench.hear(client), [Heard::Opened]);
     let other = bench.open("/echo");
-    let mut random = crate::random::Random::new(3);
+    let mut random = crate::support::random::Random::new(3);
     let bomb = speech::frame(&mut random, 0xC2, &speech::deflated(&vec![0; 64 * 1024]));
     assert!(bomb.len() * MESSAGES < 128 * 1024, "{} bytes", bomb.len());
     // Harmless ones first: the server reads from this client in large pieces now.
@@ -171,7 +172,7 @@ fn unfinished_messages_together_have_a_budget() {
     let mut limits = LIMITS;
     limits.connection.websocket.message_bytes_max = MESSAGE;
     let mut bench = Bench::with_limits(limits);
-    let mut random = crate::random::Random::new(3);
+    let mut random = crate::support::random::Random::new(3);
     let whole = speech::frame(&mut random, 0x82, &vec![7; MESSAGE]);
     let clients: Vec<usize> = (0..6).map(|_| bench.open("/echo")).collect();
     let honest = bench.open("/echo");

@@ -3,6 +3,10 @@
 
 use std::fmt;
 
+use crate::support::frames::{BINARY, CLOSE, COMPRESSED, PING, TEXT, close_payload, next_frame};
+use crate::support::handshake::{SAMPLE_ACCEPT, end_of_head};
+use crate::support::http::Response;
+
 /// What a client hears.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
@@ -104,92 +108,54 @@ impl Judge {
 
     fn head(&mut self) -> Option<Heard> {
         let rest = &self.bytes[self.used..];
-        let end = rest.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
-        let head = String::from_utf8(rest[..end].to_vec()).expect("a head is ASCII");
+        let end = end_of_head(rest)?;
+        let head = std::str::from_utf8(&rest[..end - 4]).expect("a head is ASCII");
+        let response = Response::parse_head(head);
         self.used += end;
-        let status: u16 = head[9..12].parse().expect("a status of three digits");
-        assert!(head.starts_with("HTTP/1.1 "), "{head}");
-        if status == 101 {
-            // The key that the clients send is the sample of RFC 6455 §1.3.
-            assert!(head.contains("\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{head}");
+        if response.status == 101 {
+            assert_eq!(response.header("Sec-WebSocket-Accept"), Some(SAMPLE_ACCEPT), "{head}");
+            let extensions = response.header("Sec-WebSocket-Extensions").unwrap_or_default();
+            let agreed = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+            self.compression = extensions.contains(agreed);
             self.stage = Stage::Frames;
-            self.compression = head.contains(
-                "\r\nSec-WebSocket-Extensions: permessage-deflate; \
-                server_no_context_takeover; client_no_context_takeover",
-            );
             return Some(Heard::Opened);
         }
-        let length = head.split_once("\r\nContent-Length: ").expect("a length").1;
-        let length = length.split("\r\n").next().expect("a line").parse().expect("a number");
-        self.stage = Stage::Body { status, length };
+        let length = response.header("Content-Length").expect("a length").parse().expect("a number");
+        self.stage = Stage::Body { status: response.status, length };
         self.next()
     }
 
     fn frame(&mut self) -> Option<Heard> {
-        let rest = &self.bytes[self.used..];
-        let (&first, &second) = (rest.first()?, rest.get(1)?);
-        let is_compressed = first & 0x40 != 0;
-        assert!(!is_compressed || self.compression, "§5.2: no compression was agreed: {first:#x}");
-        assert_eq!(first & 0x30, 0, "§5.2: no reserved bit was agreed: {first:#x}");
-        assert_eq!(first & 0x80, 0x80, "one message is one frame: {first:#x}");
-        assert_eq!(second & 0x80, 0, "§5.1: a server does not mask: {second:#x}");
-        let opcode = first & 0x0F;
-        let (start, length) = match second {
-            0..=125 => (2, usize::from(second)),
-            126 => (4, number(rest.get(2..4)?)),
-            _ => (10, number(rest.get(2..10)?)),
-        };
-        let least = match start {
-            2 => 0,
-            4 => 126,
-            _ => 65_536,
-        };
-        assert!(length >= least, "§5.2: the shortest length: {length}");
-        assert!(opcode < 8 || length <= 125, "§5.5: a control frame of {length} bytes");
-        assert!(opcode < 8 || !is_compressed, "RFC 7692 §6.1: a control frame is not compressed");
-        let mut payload = rest.get(start..start + length)?.to_vec();
-        self.used += start + length;
-        if is_compressed {
-            payload = inflated(payload);
-        }
-        Some(match opcode {
-            1 => {
+        let (frame, length) = next_frame(&self.bytes[self.used..])?;
+        self.used += length;
+        let is_compressed = frame.first & COMPRESSED != 0;
+        assert!(!is_compressed || self.compression, "§5.2: no compression was agreed: {:#x}", frame.first);
+        let payload = frame.message();
+        assert!(
+            !is_compressed || payload.len() > frame.payload.len(),
+            "what does not become shorter is not compressed"
+        );
+        Some(match frame.first & !COMPRESSED {
+            TEXT => {
                 assert!(std::str::from_utf8(&payload).is_ok(), "§8.1: {payload:x?}");
                 Heard::Message(Message { is_text: true, payload })
             }
-            2 => Heard::Message(Message { is_text: false, payload }),
-            8 => {
+            BINARY => Heard::Message(Message { is_text: false, payload }),
+            CLOSE => {
                 self.stage = Stage::Over;
                 closed(&payload)
             }
-            9 => Heard::Ping(payload),
-            10 => Heard::Pong(payload),
-            _ => panic!("§5.2: opcode {opcode}"),
+            PING => Heard::Ping(payload),
+            _ => Heard::Pong(payload),
         })
     }
-}
-
-/// A message is inflated on its own: the server keeps no context.
-fn inflated(mut packed: Vec<u8>) -> Vec<u8> {
-    packed.extend([0, 0, 0xFF, 0xFF]);
-    let mut out = Vec::with_capacity(1 << 17);
-    let mut stream = flate2::Decompress::new(false);
-    stream.decompress_vec(&packed, &mut out, flate2::FlushDecompress::Sync).expect("RFC 7692 §7.2.2");
-    assert!(out.len() > packed.len() - 4, "what does not become shorter is not compressed");
-    out
 }
 
 fn closed(payload: &[u8]) -> Heard {
     if payload.is_empty() {
         return Heard::Closed(None, String::new());
     }
-    assert!(payload.len() >= 2, "§5.5.1: a close frame of one byte");
-    let code = u16::from_be_bytes([payload[0], payload[1]]);
-    let reason = String::from_utf8(payload[2..].to_vec()).expect("§5.5.1: the reason is UTF-8");
+    let (code, reason) = close_payload(payload);
     assert!(matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999), "§7.4: {code} {reason}");
     Heard::Closed(Some(code), reason)
-}
-
-fn number(bytes: &[u8]) -> usize {
-    bytes.iter().fold(0, |number, &byte| number << 8 | usize::from(byte))
 }

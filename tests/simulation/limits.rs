@@ -2,9 +2,9 @@
 //! do, and what it tells in large rooms.
 
 use crate::bench::Bench;
-use crate::driver::LIMITS;
 use crate::judge::Heard;
 use crate::speech;
+use crate::support::limits::LIMITS;
 
 fn messages(heard: &[Heard]) -> Vec<String> {
     heard
@@ -253,9 +253,9 @@ fn a_full_server_refuses_and_serves_on() {
     limits.clients_max = 2;
     let mut bench = Bench::with_limits(limits);
     let inside = [bench.open("/"), bench.open("/")];
-    let environment = bench.connect();
-    bench.send(environment, &speech::handshake("/"));
-    let heard = bench.hear(environment);
+    let outsider = bench.connect();
+    bench.send(outsider, &speech::handshake("/"));
+    let heard = bench.hear(outsider);
     assert!(matches!(heard[..], [Heard::Answered(503, _)]), "{heard:?}");
     bench.send_frame(inside[0], 0x81, b"on");
     assert_eq!(messages(&bench.hear(inside[1])).len(), 1);

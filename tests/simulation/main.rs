@@ -14,7 +14,6 @@ mod limits;
 mod network;
 mod order;
 mod parity;
-mod random;
 mod resume;
 mod speech;
 #[path = "../support/mod.rs"]

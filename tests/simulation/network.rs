@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use wsloop::server::{Readiness, Stream};
 
-use crate::random::Random;
+use crate::support::random::Random;
 
 /// What the network may do to its users.
 #[derive(Clone, Copy, Debug, Default)]

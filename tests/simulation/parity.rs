@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::bench::Bench;
 use crate::judge::{Heard, Judge};
-use crate::random::Random;
 use crate::speech::{self, VIOLATIONS};
+use crate::support::random::Random;
 use crate::support::raw::PATIENCE;
 use crate::support::server::Wsloop;
 

@@ -5,17 +5,15 @@ use serde_json::{Value, json};
 
 use crate::bench::Bench;
 use crate::judge::Heard;
-use crate::random::Random;
 use crate::speech;
+use crate::support::random::Random;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
 /// Connects to a room in the JSON form.
 fn join(bench: &mut Bench, query: &str) -> usize {
     let client = bench.connect();
-    let mut request = speech::handshake(&format!("/tea?{query}"));
-    request.truncate(request.len() - 2);
-    request.extend_from_slice(b"Sec-WebSocket-Protocol: wsloop.json\r\n\r\n");
+    let request = speech::asking_for_json(speech::handshake(&format!("/tea?{query}")));
     bench.send(client, &request);
     client
 }

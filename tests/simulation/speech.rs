@@ -5,7 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::judge::Message;
-use crate::random::Random;
+use crate::support::frames::{deflated_with, masked};
+use crate::support::handshake;
+use crate::support::random::Random;
 
 /// Bytes that break a rule, each behind whole messages, and the code they are closed with.
 pub(crate) const VIOLATIONS: [(&[u8], u16); 10] = [
@@ -24,13 +26,9 @@ pub(crate) const VIOLATIONS: [(&[u8], u16); 10] = [
 const WORDS: [&str; 8] =
     ["hello", " ", "你好", "\u{e9}", "\u{1f600}", "<b>", "a longer run of words", "two\nlines"];
 
-/// A handshake with the key of RFC 6455 §1.3.
+/// A handshake.
 pub(crate) fn handshake(target: &str) -> Vec<u8> {
-    format!(
-        "GET {target} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    )
-    .into_bytes()
+    handshake::handshake(target, &[]).into_bytes()
 }
 
 /// The same, offering permessage-deflate (RFC 7692).
@@ -40,29 +38,13 @@ pub(crate) fn offer(target: &str, compression: Option<Option<u8>>) -> Vec<u8> {
         Some(None) => "permessage-deflate; client_max_window_bits".to_owned(),
         Some(Some(bits)) => format!("permessage-deflate; server_max_window_bits={bits}"),
     };
-    let mut request = handshake(target);
-    request.truncate(request.len() - 2);
-    request.extend(format!("Sec-WebSocket-Extensions: {line}\r\n\r\n").bytes());
-    request
+    handshake::handshake(target, &[&format!("Sec-WebSocket-Extensions: {line}")]).into_bytes()
 }
 
 /// One frame, with a mask of its own.
 pub(crate) fn frame(random: &mut Random, first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![first];
-    let length = payload.len();
-    if let Ok(short @ 0..=125) = u8::try_from(length) {
-        bytes.push(0x80 | short);
-    } else if let Ok(medium) = u16::try_from(length) {
-        bytes.push(0x80 | 126);
-        bytes.extend_from_slice(&medium.to_be_bytes());
-    } else {
-        bytes.push(0x80 | 127);
-        bytes.extend_from_slice(&(length as u64).to_be_bytes());
-    }
-    let mask = random.next().to_be_bytes();
-    bytes.extend_from_slice(&mask[..4]);
-    bytes.extend(payload.iter().enumerate().map(|(index, byte)| byte ^ mask[index % 4]));
-    bytes
+    let [mask @ .., _, _, _, _] = random.next().to_be_bytes();
+    masked(first, payload, mask)
 }
 
 /// The frames of a message: one, or fragments with pings and pongs in between. Pings are noted in
@@ -101,11 +83,7 @@ pub(crate) fn frames(
 }
 
 pub(crate) fn deflated(payload: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(payload.len() + 1024);
-    let mut stream = flate2::Compress::new(flate2::Compression::fast(), false);
-    stream.compress_vec(payload, &mut out, flate2::FlushCompress::Sync).expect("there is room");
-    out.truncate(out.len() - 4);
-    out
+    deflated_with(flate2::Compression::fast(), payload)
 }
 
 /// The `count`th message of a client: its first letters say so, the rest is chance.

@@ -6,7 +6,7 @@ use wsloop::server::{Rate, ServerLimits, SlowPolicy};
 use crate::client::{Client, Ending, Pace, Stage, Wish};
 use crate::driver::Driver;
 use crate::network::Weather;
-use crate::random::Random;
+use crate::support::random::Random;
 
 /// The faults of a run.
 #[derive(Debug)]

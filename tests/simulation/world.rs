@@ -3,11 +3,12 @@
 use wsloop::server::ServerLimits;
 
 use crate::client::{Client, Ending, Pace, Stage, Wish};
-use crate::driver::{Driver, LIMITS};
+use crate::driver::Driver;
 use crate::network::Weather;
 use crate::order;
-use crate::random::Random;
 use crate::speech::VIOLATIONS;
+use crate::support::limits::LIMITS;
+use crate::support::random::Random;
 use crate::swarm::{Faults, Swarm, talk_much_and_read_all};
 
 /// Steps of a run; a server or a client that waits for ever is found before.

@@ -7,14 +7,10 @@ use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use flate2::{Compress, Compression, FlushCompress};
-
+use super::frames::{CLOSE, PING, PONG, Span, TEXT, frame, span};
 use super::http::Request;
-use super::raw::{CLOSE, PATIENCE, PING, PONG, RawClient, TEXT, frame};
+use super::raw::{PATIENCE, RawClient};
 use super::server::Wsloop;
-
-/// The bit of a compressed message (RFC 7692 §7.2.3.1).
-const COMPRESSED: u8 = 0x40;
 
 /// How an attacker connects.
 #[derive(Clone, Copy, Debug)]
@@ -135,21 +131,6 @@ impl Drop for Attacker {
     }
 }
 
-/// A compressed message of a client, in one frame.
-pub fn compressed(first: u8, payload: &[u8]) -> Vec<u8> {
-    frame(first | COMPRESSED, &deflated(payload))
-}
-
-/// Bytes as a compressed message (RFC 7692 §7.2.1).
-pub fn deflated(payload: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(payload.len() + 1024);
-    let mut stream = Compress::new(Compression::best(), false);
-    stream.compress_vec(payload, &mut out, FlushCompress::Sync).expect("there is room");
-    assert_eq!(stream.total_in(), payload.len() as u64, "all of it");
-    out.truncate(out.len() - 4);
-    out
-}
-
 /// Says messages in a room until its history is full of them, and leaves.
 pub fn fill_history(server: &Wsloop, room: &str, payload: &[u8], count: usize) {
     let mut speaker = RawClient::join(server, &format!("{room}?name=speaker"));
@@ -170,7 +151,10 @@ fn listen(mut stream: TcpStream, heard: &Heard) {
         skip -= passed;
         kept.extend_from_slice(&buffer[passed..length]);
         let mut start = 0;
-        while let Some((first, from, to)) = next_frame(&kept[start..]) {
+        // Of a control frame all is needed, of a message its length.
+        while let Some(Span { first, start: from, end: to }) = span(&kept[start..])
+            && (first & 0x08 == 0 || kept.len() >= start + to)
+        {
             match first {
                 PONG => drop(heard.pongs.fetch_add(1, Ordering::Relaxed)),
                 CLOSE => {
@@ -187,16 +171,4 @@ fn listen(mut stream: TcpStream, heard: &Heard) {
         }
         kept.drain(..start);
     }
-}
-
-/// First byte, and where the payload of the first frame starts and ends, once its header is there; of a control
-/// frame, once all of it is.
-fn next_frame(bytes: &[u8]) -> Option<(u8, usize, usize)> {
-    let (start, length) = match *bytes.get(1)? {
-        126 => (4, usize::from(u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?))),
-        127 => (10, usize::try_from(u64::from_be_bytes(*bytes.get(2..)?.first_chunk()?)).ok()?),
-        short => (2, usize::from(short)),
-    };
-    let is_control = bytes[0] & 0x08 != 0;
-    (!is_control || bytes.len() >= start + length).then_some((bytes[0], start, start + length))
 }

@@ -2,13 +2,9 @@
 
 use std::net::SocketAddr;
 
+pub use super::handshake::{SAMPLE_ACCEPT, SAMPLE_KEY};
 use super::raw::RawClient;
 use super::server::Wsloop;
-
-/// The key of RFC 6455 §1.3 and what a server has to make of it.
-pub const SAMPLE_KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-/// The answer to `SAMPLE_KEY`.
-pub const SAMPLE_ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// A request head under construction, for cases that differ from a good one in one thing.
 #[derive(Clone, Debug)]

@@ -1,4 +1,4 @@
-//! What the tests share: the built server as a process, and clients of several kinds.
+//! What the tests share: limits, frames, a server in memory, the built server as a process, and clients of several kinds.
 
 // Every test binary compiles this module and uses a part of it.
 #![allow(dead_code)]
@@ -9,8 +9,13 @@ pub mod attacker;
 pub mod browser;
 pub mod client;
 pub mod cost;
+pub mod frames;
+pub mod handshake;
 pub mod http;
 pub mod json;
+pub mod limits;
+pub mod memory;
+pub mod random;
 pub mod raw;
 pub mod server;
 pub mod witness;

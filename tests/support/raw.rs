@@ -6,88 +6,21 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
+use super::frames::{COMPRESSED, next_frame};
+// What it sends and reads; each test needs a part of it.
+#[allow(unused_imports)]
+pub use super::frames::{
+    BINARY, BINARY_START, CLOSE, CONTINUATION, CONTINUATION_END, Frame, PING, PONG, TEXT, TEXT_START, close,
+    frame, header,
+};
 use super::http::{Request, Response, SAMPLE_ACCEPT};
 use super::server::Wsloop;
 
 /// How long anything that must come is waited for, on a machine that is busy with something else too.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// First bytes of frames: FIN and opcode.
-pub const TEXT: u8 = 0x81;
-pub const BINARY: u8 = 0x82;
-pub const CLOSE: u8 = 0x88;
-pub const PING: u8 = 0x89;
-pub const PONG: u8 = 0x8a;
-/// First bytes of fragments.
-pub const TEXT_START: u8 = 0x01;
-pub const BINARY_START: u8 = 0x02;
-pub const CONTINUATION: u8 = 0x00;
-pub const CONTINUATION_END: u8 = 0x80;
-
 /// How much is read at once, where nothing has to stay unread.
 const CHUNK_BYTES: usize = 16 * 1024;
-
-const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
-
-/// A frame as the server sent it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame {
-    /// FIN, RSV and opcode.
-    pub first: u8,
-    pub payload: Vec<u8>,
-}
-
-impl Frame {
-    /// The payload as text.
-    pub fn text(&self) -> &str {
-        std::str::from_utf8(&self.payload).expect("the payload is UTF-8")
-    }
-
-    /// Code and reason of a close frame; 1005 stands for a frame without a code (RFC 6455 §7.4.1).
-    pub fn close(&self) -> (u16, String) {
-        assert_eq!(self.first, CLOSE, "a close frame is due, not {self:?}");
-        match self.payload.as_slice() {
-            [] => (1005, String::new()),
-            [high, low, reason @ ..] => (
-                u16::from_be_bytes([*high, *low]),
-                String::from_utf8(reason.to_vec()).expect("a close reason is UTF-8"),
-            ),
-            [_] => panic!("a close frame of one byte"),
-        }
-    }
-}
-
-/// A masked frame of the shortest length form.
-pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = header(first, payload.len() as u64);
-    bytes.extend(payload.iter().zip(MASK.iter().cycle()).map(|(b, m)| b ^ m));
-    bytes
-}
-
-/// The header alone of a masked frame that announces `length` bytes.
-pub fn header(first: u8, length: u64) -> Vec<u8> {
-    let mut bytes = vec![first];
-    match (u8::try_from(length), u16::try_from(length)) {
-        (Ok(length @ ..126), _) => bytes.push(0x80 | length),
-        (_, Ok(length)) => {
-            bytes.push(0x80 | 126);
-            bytes.extend(length.to_be_bytes());
-        }
-        _ => {
-            bytes.push(0x80 | 127);
-            bytes.extend(length.to_be_bytes());
-        }
-    }
-    bytes.extend(MASK);
-    bytes
-}
-
-/// A masked close frame.
-pub fn close(code: u16, reason: &str) -> Vec<u8> {
-    let mut payload = code.to_be_bytes().to_vec();
-    payload.extend(reason.as_bytes());
-    frame(CLOSE, &payload)
-}
 
 /// A connection of which every byte is the test's own.
 pub struct RawClient {
@@ -354,30 +287,9 @@ impl RawClient {
     }
 }
 
-/// One whole frame and its length, once it is there. A server's frame has no mask (RFC 6455 §5.1),
-/// no reserved bits, and the shortest of the three length forms (§5.2).
+/// One whole frame and its length, once it is there. Where compression was agreed on, an `Attacker` listens.
 fn parse_frame(bytes: &[u8]) -> Option<(Frame, usize)> {
-    let (&first, &second) = (bytes.first()?, bytes.get(1)?);
-    assert_eq!(first & 0x70, 0, "reserved bits in {first:#04x}");
-    assert_eq!(second & 0x80, 0, "a server does not mask");
-    let (length, start) = match second {
-        126 => {
-            let length = u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?);
-            assert!(length >= 126, "the 16-bit form for {length}");
-            (u64::from(length), 4)
-        }
-        127 => {
-            let length = u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?);
-            assert!(length > 0xffff, "the 64-bit form for {length}");
-            (length, 10)
-        }
-        length => (u64::from(length), 2),
-    };
-    if first & 0x08 != 0 {
-        assert!(first & 0x80 != 0, "a control frame in fragments");
-        assert!(length < 126, "a control frame of {length} bytes");
-    }
-    let end = start + usize::try_from(length).expect("a frame fits in memory");
-    let payload = bytes.get(start..end)?.to_vec();
-    Some((Frame { first, payload }, end))
+    let (frame, length) = next_frame(bytes)?;
+    assert_eq!(frame.first & COMPRESSED, 0, "RFC 6455 §5.2: no compression was agreed on");
+    Some((frame, length))
 }

@@ -3,15 +3,15 @@
 use std::thread;
 use std::time::Duration;
 
-use flate2::{Compress, Compression, FlushCompress};
-
 use crate::Scenario;
-use crate::support::http::{Request, get};
+use crate::support::cost::{forget_peak, stats};
+use crate::support::frames::deflated;
+use crate::support::http::Request;
+use crate::support::limits;
 use crate::support::raw::{self, BINARY, BINARY_START, CONTINUATION, PATIENCE, PING, PONG, RawClient, frame};
 use crate::support::server::{Wsloop, wait_until};
 
-/// The default of `--max-message`.
-const MESSAGE_BYTES_MAX: u64 = 64 * 1024;
+const MESSAGE_BYTES_MAX: u64 = limits::MESSAGE_BYTES_MAX as u64;
 
 /// The first bytes of a frame, up to its payload, and how RFC 6455 §5 wants them to be taken: the close
 /// code, or nothing as long as the payload may come.
@@ -177,8 +177,7 @@ fn wait_until_nothing_moves(server: &Wsloop) {
     let mut before = None;
     wait_until("nothing moves", PATIENCE, || {
         thread::sleep(Duration::from_millis(300));
-        let stats: serde_json::Value = serde_json::from_str(get(server, "/stats").text()).expect("JSON");
-        let now = stats["queued_bytes"].as_u64();
+        let now = stats(server)["queued_bytes"].as_u64();
         std::mem::replace(&mut before, now) == now
     });
 }
@@ -198,7 +197,7 @@ fn a_flood_of_pings_is_cut_and_its_pongs_do_not_pile_up() {
 #[test]
 fn a_bomb_takes_no_memory() {
     const GROWTH_KIB_MAX: u64 = 1024;
-    let bomb = deflated_zeros(64 << 20);
+    let bomb = deflated(&vec![0; 64 << 20]);
     assert!(bomb.len() < 66_000, "64 MiB in {} bytes", bomb.len());
     for options in [&[][..], &["--max-message", "16K"]] {
         Scenario::start(options).attack(|server| {
@@ -210,8 +209,7 @@ fn a_bomb_takes_no_memory() {
                 [frame(0x42, first), frame(0x80, second)].concat(),
                 frame(0xC1, &bomb[..bomb.len() / 4]),
             ] {
-                // From here on the peak is counted anew.
-                std::fs::write(format!("/proc/{}/clear_refs", server.pid()), "5").expect("Linux can");
+                forget_peak(server);
                 let before = server.memory_kib("VmHWM");
                 let mut client = RawClient::connect(server);
                 client.send(&request.bytes());
@@ -224,14 +222,4 @@ fn a_bomb_takes_no_memory() {
             }
         });
     }
-}
-
-/// Zeros as a compressed message (RFC 7692 §7.2.1).
-fn deflated_zeros(count: usize) -> Vec<u8> {
-    let mut out = Vec::with_capacity(1 << 17);
-    let mut stream = Compress::new(Compression::best(), false);
-    stream.compress_vec(&vec![0; count], &mut out, FlushCompress::Sync).expect("there is room");
-    assert_eq!(stream.total_in(), count as u64, "all of it");
-    out.truncate(out.len() - 4);
-    out
 }

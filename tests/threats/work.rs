@@ -5,15 +5,14 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::alone;
-use crate::support::attacker::{Attacker, Manner, compressed, fill_history};
+use crate::support::attacker::{Attacker, Manner, fill_history};
 use crate::support::cost::{MEMORY_KIB_MAX, Meter, TRIES, are_of_time, limit_address_space};
+use crate::support::frames::compressed;
 use crate::support::http::Request;
+use crate::support::limits::MESSAGE_BYTES_MAX;
 use crate::support::raw::{BINARY, PATIENCE, RawClient, TEXT, frame};
 use crate::support::server::Wsloop;
 use crate::support::witness::Watch;
-
-/// The largest message that is permitted.
-const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 
 /// A machine with so little is found.
 const ADDRESS_SPACE: u64 = 4 << 30;

@@ -1,12 +1,24 @@
 //! What is fuzzed, and what must hold of it. The ordinary tests replay the corpora through the same
 //! functions (`tests/corpora/main.rs`).
 
+#[path = "../../support/frames.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with all other tests")]
+mod frames;
+#[path = "../../support/handshake.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the same")]
+mod handshake;
+#[path = "../../support/limits.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the same")]
+mod limits;
+#[path = "../../support/memory.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the same")]
+mod memory;
 mod reference;
 mod server;
 
 use wsloop::clock::Time;
 use wsloop::http::{HeadScanner, Request};
-use wsloop::websocket::{self, CloseFrame, Decoder, Inflater, Item, Kind, ProtocolError, handshake};
+use wsloop::websocket::{self, CloseFrame, Decoder, Inflater, Item, Kind, ProtocolError};
 
 /// A whole server and its clients.
 pub(crate) fn server(bytes: &[u8]) {
@@ -94,7 +106,7 @@ pub(crate) fn utf8(bytes: &[u8]) {
         let (fragment, behind) = rest.split_at(length.min(rest.len()));
         rest = behind;
         let first = if index == 0 { 0x01 } else { 0x00 } | if index == 8 { 0x80 } else { 0x00 };
-        let frame = reference::frame(first, fragment);
+        let frame = frames::frame(first, fragment);
         places.extend((sent.len()..sent.len() + frame.len()).skip(frame.len() - fragment.len()));
         sent.extend_from_slice(&frame);
     }
@@ -132,7 +144,7 @@ pub(crate) fn inflate(bytes: &[u8]) {
     let [high, low, piece_bytes, payload @ ..] = bytes else { return };
     let message_bytes_max = usize::from(u16::from_be_bytes([*high, *low]));
     let limits = websocket::MessageLimits { message_bytes_max, fragments_max: 8 };
-    let sent = reference::frame(0xC2, payload);
+    let sent = frames::frame(0xC2, payload);
     let wanted = reference::decode(&sent, &limits, true);
     for piece_bytes in [usize::MAX, usize::from(*piece_bytes).max(1)] {
         let items = decode(sent.chunks(piece_bytes), &limits, true);
@@ -153,7 +165,7 @@ pub(crate) fn close(payload: &[u8]) {
         }
         Err(error) => assert_eq!(wanted, Err(error.close_code().as_u16())),
     }
-    let sent = reference::frame(0x88, payload);
+    let sent = frames::frame(0x88, payload);
     let wanted = match (payload.len(), parsed) {
         (126.., _) => Err((Vec::new(), ProtocolError::LongControl)),
         (_, Ok(frame)) => Ok(vec![format!("{:?}", Item::Close(frame))]),
@@ -179,7 +191,7 @@ pub(crate) fn offers(bytes: &[u8]) {
     ]
     .concat();
     let Ok(request) = Request::parse(&head) else { return };
-    if let Ok(acceptance) = handshake::accept(&request, &["chat"], true) {
+    if let Ok(acceptance) = websocket::handshake::accept(&request, &["chat"], true) {
         let agreement = acceptance.compression();
         assert!(agreement.is_none_or(|agreement| (8..=15).contains(&agreement.window_bits())));
         let response = String::from_utf8(acceptance.response().encode(None, true)).expect("ASCII");

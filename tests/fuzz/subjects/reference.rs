@@ -1,5 +1,5 @@
 //! Naive decoders: each looks at the whole again and again, in the plainest way that RFC 6455 and
-//! RFC 7692 can be written down. SlowPolicy, and written without a look at those that they judge.
+//! RFC 7692 can be written down. Slow, and written without a look at those that they judge.
 
 use flate2::{Decompress, FlushDecompress, Status};
 use wsloop::websocket::{CloseFrame, Item, Kind, MessageLimits};
@@ -193,24 +193,4 @@ fn inflate(payload: &[u8], bytes_max: usize) -> Result<Vec<u8>, u16> {
         }
     }
     Ok(message)
-}
-
-/// A client's frame.
-pub(super) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    const MASK: [u8; 4] = [0xA5, 0x00, 0x3C, 0xFF];
-    let mut frame = vec![first];
-    match payload.len() {
-        short @ 0..126 => frame.push(0x80 | u8::try_from(short).expect("below 126")),
-        medium @ 126..65_536 => {
-            frame.push(0xFE);
-            frame.extend_from_slice(&u16::try_from(medium).expect("below 65,536").to_be_bytes());
-        }
-        long => {
-            frame.push(0xFF);
-            frame.extend_from_slice(&(long as u64).to_be_bytes());
-        }
-    }
-    frame.extend_from_slice(&MASK);
-    frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, key)| byte ^ key));
-    frame
 }
