@@ -150,6 +150,6 @@ mod tests {
     #[test]
     fn a_quiet_client_is_small() {
         // With its deadline (16), seat (12) and place in a room (4), under 256 bytes.
-        assert!(size_of::<Client<[u8; 4]>>() <= 192, "{}", size_of::<Client<[u8; 4]>>());
+        assert!(size_of::<Client<[u8; 4]>>() <= 184, "{}", size_of::<Client<[u8; 4]>>());
     }
 }
