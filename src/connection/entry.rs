@@ -25,7 +25,7 @@ pub(super) struct OutboxEntry {
     /// A ping: its answer is due from when it has left.
     pub(super) is_ping: bool,
     /// It is for this client alone, who waits for it: no policy drops it.
-    pub(super) is_owed: bool,
+    pub(super) is_undroppable: bool,
 }
 
 impl OutboxEntry {
@@ -58,7 +58,7 @@ impl OutboxEntry {
             has_begun_message: false,
             is_urgent: false,
             is_ping: false,
-            is_owed: false,
+            is_undroppable: false,
         }
     }
 

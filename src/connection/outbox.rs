@@ -229,7 +229,7 @@ impl Outbox {
             let told = entry.batch.skipped();
             let is_control = entry.messages == 0 && !planted!("skip_drops_pongs");
             if entry.has_begun() && !planted!("skip_tears_a_frame")
-                || told.is_none() && (is_control || entry.is_owed || cost <= kept_bytes)
+                || told.is_none() && (is_control || entry.is_undroppable || cost <= kept_bytes)
             {
                 gap.place += usize::from(is_whole);
                 return true;
@@ -267,7 +267,7 @@ impl Outbox {
     /// What was queued last, if anything waits, is for this client alone, and is not to be skipped.
     pub fn mark_newest_undroppable(&mut self) {
         let newest = self.rest.as_mut().and_then(|rest| rest.back_mut()).or(self.front.as_mut());
-        newest.into_iter().for_each(|entry| entry.is_owed = true);
+        newest.into_iter().for_each(|entry| entry.is_undroppable = true);
     }
 
     /// Memory that this queue takes: its bytes, though others may share them, and its entries.
@@ -349,9 +349,9 @@ impl Outbox {
 
     /// The same, of what no policy drops though it has not begun to leave.
     pub fn is_undroppable_over(&self, bytes_max: usize) -> bool {
-        let owed = || self.all_entries().filter(|entry| entry.is_owed && !entry.has_begun());
-        let cost = owed().map(|entry| entry.bytes().len() + ENTRY_BYTES).sum();
-        is_over(bytes_max, cost, owed())
+        let undroppable = || self.all_entries().filter(|entry| entry.is_undroppable && !entry.has_begun());
+        let cost = undroppable().map(|entry| entry.bytes().len() + ENTRY_BYTES).sum();
+        is_over(bytes_max, cost, undroppable())
     }
 
     fn all_entries(&self) -> impl Iterator<Item = &OutboxEntry> {
@@ -459,7 +459,7 @@ impl Outbox {
 }
 
 fn is_over<'a>(bytes_max: usize, cost: usize, entries: impl Iterator<Item = &'a OutboxEntry>) -> bool {
-    let exempt = |entry: &OutboxEntry| match entry.is_owed {
+    let exempt = |entry: &OutboxEntry| match entry.is_undroppable {
         true => entry.bytes().len(),
         false => Some(entry.largest_frame()).filter(|bytes| *bytes > bytes_max / 2).unwrap_or(0),
     };
@@ -691,7 +691,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_owed_stays_in_its_place_and_the_gap_is_told_behind_it() {
+    fn what_is_undroppable_stays_in_its_place_and_the_gap_is_told_behind_it() {
         let (mut outbox, mut pipe) = (Outbox { is_blocked: true, ..Outbox::default() }, Pipe::default());
         outbox.mark_newest_undroppable();
         queue(&mut outbox, &batch(&[b"welcome"]));
