@@ -13,6 +13,7 @@
 //! | [`connection`] | one peer: bytes and time in, events out |
 //! | [`chat`] | rooms, topics, echo: messages in, effects out |
 //! | [`websocket`] | RFC 6455 and RFC 7692, without I/O |
+//! | [`delivery`] | bytes that many get, made once, with the ends of their messages |
 //! | [`http`] | one request head in, one response out |
 //! | [`id`] | clients and channels as small numbers |
 //! | [`clock`] | time as an argument |
@@ -24,6 +25,7 @@ pub mod chat;
 pub mod clock;
 pub mod config;
 pub mod connection;
+pub mod delivery;
 pub mod event_loop;
 pub mod http;
 pub mod id;

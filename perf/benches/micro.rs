@@ -1,15 +1,15 @@
 //! The server's inner parts without a kernel: what a mask, a frame, a batch and a fan-out cost.
 
 use std::io::{self, Write};
+use std::num::NonZeroU64;
 
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use wsloop::clock::Time;
 use wsloop::connection::{Outbox, SendOutcome};
+use wsloop::delivery::{Batch, BatchBuilder, Encodings};
 use wsloop::http::Request;
-use wsloop::websocket::{
-    Agreement, Batch, BatchBuilder, Decoder, Deflater, Encodings, Item, Kind, MessageLimits, handshake, mask,
-};
+use wsloop::websocket::{Agreement, Decoder, Deflater, Item, Kind, MessageLimits, encode, handshake, mask};
 
 const NOW: Time = Time::from_millis(1);
 const LIMITS: MessageLimits = MessageLimits { message_bytes_max: 1 << 20, fragments_max: 1024 };
@@ -89,13 +89,13 @@ fn decode_in_small_reads(bencher: Bencher<'_, '_>) {
 }
 
 /// A turn's messages into one batch, in memory that is used again.
-#[divan::bench(args = [1, 10, 100])]
-fn encode(bencher: Bencher<'_, '_>, count: usize) {
+#[divan::bench(name = "encode", args = [1, 10, 100])]
+fn encode_batch(bencher: Bencher<'_, '_>, count: usize) {
     let mut builder = BatchBuilder::default();
     let payload = [b'x'; 64];
     bencher.counter(ItemsCount::new(count)).bench_local(|| {
         for _ in 0..count {
-            builder.push(Kind::Text, &[divan::black_box(payload.as_slice())]);
+            encode::push_message(&mut builder, Kind::Text, &[divan::black_box(payload.as_slice())], None);
         }
         let batch = builder.seal();
         divan::black_box(batch.bytes());
@@ -138,8 +138,8 @@ impl Write for Pipe {
 /// Messages of 64 bytes, numbered from `first` on; zero: not.
 fn batch_of(builder: &mut BatchBuilder, count: u64, first: u64) -> Batch {
     for index in 0..count {
-        let number = if first == 0 { 0 } else { first + index };
-        builder.push_numbered(Kind::Text, &[divan::black_box([b'x'; 64].as_slice())], number);
+        let number = if first == 0 { None } else { NonZeroU64::new(first + index) };
+        encode::push_message(builder, Kind::Text, &[divan::black_box([b'x'; 64].as_slice())], number);
     }
     builder.seal()
 }
@@ -178,13 +178,13 @@ fn fan_out_deflated_to_1000(bencher: Bencher<'_, '_>) {
     let batch = batch(100);
     let whole = 0..batch.bytes().len();
     let mut deflater = Deflater::new(0);
-    let agreement = agreement();
+    let window_bits = window_bits();
     let mut encodings = Encodings::new(&batch, whole.clone());
-    encodings.of(agreement, &mut deflater);
+    encodings.of(window_bits, &mut deflater);
     bencher.counter(ItemsCount::new(1000_usize)).with_inputs(|| clients(1000, usize::MAX)).bench_local_refs(
         |clients| {
             for (outbox, pipe) in clients.iter_mut() {
-                let encoding = encodings.of(agreement, &mut deflater);
+                let encoding = encodings.of(window_bits, &mut deflater);
                 let sent = outbox.send(NOW, encoding.batch(), encoding.range(&whole), pipe);
                 assert!(sent.is_ok());
             }
@@ -192,12 +192,12 @@ fn fan_out_deflated_to_1000(bencher: Bencher<'_, '_>) {
     );
 }
 
-fn agreement() -> Option<Agreement> {
+fn window_bits() -> Option<u8> {
     let head = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
         Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
     let request = Request::parse(head).expect("a request");
-    handshake::accept(&request, &[], true).expect("a handshake").compression()
+    handshake::accept(&request, &[], true).expect("a handshake").compression().map(Agreement::window_bits)
 }
 
 /// A busy turn: messages made, sealed and handed to 100 clients of which none takes more than so many bytes.

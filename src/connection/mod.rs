@@ -21,9 +21,10 @@ pub use outbox::{Backlog, Gap, Outbox, SendOutcome};
 use state::{Handshake, Liveness, Stage, State};
 
 use crate::clock::Time;
+use crate::delivery::{Batch, Meter};
 use crate::http::{HeadScanner, Refusal};
 use crate::websocket::{
-    self, Agreement, Batch, CloseCode, CloseFrame, Decoder, Inflater, Item, Kind, Meter, ProtocolError,
+    self, Agreement, CloseCode, CloseFrame, Decoder, Inflater, Item, Kind, ProtocolError,
 };
 
 /// The closing handshake, and the wait for a peer to hang up afterwards (Tomcat waited for ever:
@@ -462,7 +463,7 @@ impl Connection {
 
     fn queue_response(&mut self, now: Time, meter: &Meter, response: Cow<'static, [u8]>) {
         let range = 0..response.len();
-        let handed = self.outbox.queue(now, &Batch::unframed(response, meter), range);
+        let handed = self.outbox.queue(now, &Batch::answer(response, meter), range);
         assert_eq!(handed, SendOutcome::Queued(0), "a response is no message");
     }
 

@@ -1,12 +1,14 @@
 //! What a turn has to send: one batch a room, one for everything private, and who gets which part.
 
+use std::num::NonZeroU64;
 use std::ops::Range;
 
 use super::prices::{self, Work};
 use crate::chat::{Effect, Form};
+use crate::delivery::{Batch, BatchBuilder, Meter};
 use crate::id::{ChannelId, ClientId};
 use crate::planted::planted;
-use crate::websocket::{Batch, BatchBuilder, CloseFrame, Meter};
+use crate::websocket::{CloseFrame, encode};
 
 /// Builders kept for the next turns; more rooms than this rarely speak in one turn.
 const SPARE_BUILDERS_MAX: usize = 64;
@@ -84,7 +86,7 @@ impl Outgoing {
             Effect::Publish { room, form, audience, except, kind, parts, seq } => {
                 let turn = self.touch(room, form, audience);
                 let start = turn.builder.len();
-                turn.builder.push_numbered(kind, parts, seq);
+                encode::push_message(&mut turn.builder, kind, parts, NonZeroU64::new(seq));
                 let end = turn.builder.len();
                 turn.owed += audience as u64 - u64::from(except.is_some());
                 if let Some(client) = except {
@@ -100,7 +102,7 @@ impl Outgoing {
             }
             Effect::Send { client, kind, parts } => {
                 let start = self.private.len();
-                self.private.push(kind, parts);
+                encode::push_message(&mut self.private, kind, parts, None);
                 let end = self.private.len();
                 let bytes = end - start;
                 self.bytes += bytes;

@@ -17,9 +17,10 @@ use super::{Client, Reprieve, Server, Stream};
 use crate::chat::Form;
 use crate::clock::{Now, Time};
 use crate::connection::{Cause, Event, SendOutcome};
+use crate::delivery::{Batch, Encodings};
 use crate::id::{ChannelId, ClientId};
 use crate::planted::planted;
-use crate::websocket::{Batch, Encodings};
+use crate::websocket::Agreement;
 
 impl<S: Stream> Server<S> {
     /// What a connection did without bytes: it ended, failed, or its time was up.
@@ -130,7 +131,8 @@ impl<S: Stream> Server<S> {
                 continue;
             }
             // The hot loop: one write a member, and for most of them nothing else.
-            let encoding = encodings.of(client.connection.compression(), &mut self.deflater);
+            let encoding =
+                encodings.of(client.connection.compression().map(Agreement::window_bits), &mut self.deflater);
             let outbox = client.connection.outbox();
             let stream = &mut Counted { stream: &mut client.stream, bytes: &mut self.counters.sent_bytes };
             match outbox.send(now.time, encoding.batch(), encoding.range(&whole), stream) {
@@ -146,13 +148,20 @@ impl<S: Stream> Server<S> {
             let parts: Vec<_> = parts_of(of_one, whole.end).collect();
             self.hand_out(now, id, &mut encodings, &parts);
         }
-        self.outgoing.note_windows(room, form, encodings.deflated_count());
+        self.outgoing.note_windows(room, form, encodings.recoded_count());
     }
 
     /// Gives a client some parts of a batch. One part leaves at once, several with one write later.
-    fn hand_out(&mut self, now: Now, id: ClientId, encodings: &mut Encodings<'_>, parts: &[Range<usize>]) {
+    fn hand_out(
+        &mut self,
+        now: Now,
+        id: ClientId,
+        encodings: &mut Encodings<'_, u8>,
+        parts: &[Range<usize>],
+    ) {
         let client = &mut self.clients[id.index()];
-        let encoding = encodings.of(client.connection.compression(), &mut self.deflater);
+        let encoding =
+            encodings.of(client.connection.compression().map(Agreement::window_bits), &mut self.deflater);
         let is_finished = client.connection.is_finished();
         let (batch, outbox) = (encoding.batch(), client.connection.outbox());
         for part in parts.iter().map(|part| encoding.range(part)) {

@@ -10,7 +10,7 @@ use crate::clock::Now;
 use crate::http::Refusal;
 use crate::id::ClientId;
 use crate::planted::planted;
-use crate::websocket::{Batch, Kind};
+use crate::websocket::{Kind, encode};
 
 /// What becomes of a client for which more waits than `--max-queue`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,7 +175,7 @@ impl<S: Stream> Server<S> {
             return;
         }
         if let Some(text) = self.chat.skipped(now, id, missing.messages, missing.numbers) {
-            let notice = Batch::notice(Kind::Text, &text, missing, &self.buffered);
+            let notice = encode::notice(Kind::Text, &text, missing, &self.buffered);
             self.clients[id.index()].connection.outbox().queue_notice(now.time, gap, notice);
         }
     }
