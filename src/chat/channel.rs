@@ -10,10 +10,14 @@ use super::identity::Member;
 use super::kept::{Owner, Ticket};
 use super::names::Names;
 use super::room_event::{Counts, Profile};
-use super::{ChannelName, MEMBERS_TOLD_SINGLY_MAX};
+use crate::broker::ChannelName;
 use crate::clock::Time;
 use crate::id::{ClientId, FormId, PersonId};
 use crate::secret::Secret;
+
+/// In a room with more members, a line for each join and leave would be most of the traffic: a
+/// thousand joins told to a thousand members are a million lines. They are counted instead.
+pub const MEMBERS_TOLD_SINGLY_MAX: usize = 100;
 
 /// A room or a topic, and who hears it.
 #[derive(Debug)]

@@ -2,47 +2,20 @@
 
 use std::net::SocketAddr;
 
-use super::channel::{Channel, ChannelState};
+use super::channel::{Channel, ChannelState, MEMBERS_TOLD_SINGLY_MAX};
 use super::history::Remembered;
 use super::identity::Member;
 use super::kept::Owner;
 use super::refs::UNACKNOWLEDGED_MAX;
 use super::room_event::{LimitsTold, Reply, RoomEvent, Welcome};
-use super::{ChannelName, Chat, Chore, Effect, MEMBERS_TOLD_SINGLY_MAX, Membership, RIGHTS, send, tell};
+use super::subscription::{Hearing, Subscription};
+use super::{ChannelName, Chat, Chore, Effect, Membership, RIGHTS, send, tell};
 use crate::broker::Opened;
 use crate::clock::Now;
 use crate::id::{ChannelId, ClientId, FormId};
 
 /// What a resume may bring, as it is encoded: all that a room remembers, though each byte be escaped.
 const RESUME_BYTES_MAX: usize = 2 << 20;
-
-/// How a client wants to be in a channel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subscription {
-    /// Where.
-    pub channel: ChannelName,
-    /// How it is spoken to.
-    pub form: FormId,
-    /// Whether to hear one's own messages; in a room always.
-    pub hears_self: bool,
-    /// The name to be called by; rooms only.
-    pub name: Option<String>,
-    /// What several connections present that are one person; rooms only.
-    pub key: Option<String>,
-    /// The last message that was heard before, and its room's epoch; where messages have numbers.
-    pub since: Option<(u64, String)>,
-}
-
-/// Whether a channel can be heard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hearing {
-    /// It can: join it.
-    Open,
-    /// The broker is to be asked: [`Chat::opened`] or [`Chat::not_opened`] takes its answer.
-    Ask(ChannelId),
-    /// The broker has been asked.
-    Asked(ChannelId),
-}
 
 impl Chat {
     /// Somebody wants to come into a channel.

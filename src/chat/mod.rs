@@ -7,6 +7,7 @@
 mod channel;
 mod commands;
 mod effect;
+mod forgetting;
 mod form_set;
 mod history;
 mod identity;
@@ -19,6 +20,7 @@ mod pending;
 mod refs;
 mod room_event;
 mod submit;
+mod subscription;
 
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
@@ -32,20 +34,18 @@ use crate::id::{ChannelId, ClientId, FormId};
 use crate::planted::planted;
 use crate::secret::Secret;
 use channel::Channel;
+pub use channel::MEMBERS_TOLD_SINGLY_MAX;
 #[cfg(test)]
 pub(crate) use effect::Crowd;
 pub use effect::{Audience, Chore, Effect};
 pub use form_set::{BadCommand, Command, FormSet, Wish};
 use identity::{Identities, Member};
-pub use join::{Hearing, Subscription};
 use keeping::Keeping;
 pub use name_rules::{NAME_CHARACTERS_MAX, channel_name, person_name};
 use pending::Pending;
 pub use room_event::{Counts, LimitsTold, Profile, Reason, Refused, Reply, RoomEvent, Said, Welcome};
+pub use subscription::{Hearing, Subscription};
 
-/// In a room with more members, a line for each join and leave would be most of the traffic: a
-/// thousand joins told to a thousand members are a million lines. They are counted instead.
-pub const MEMBERS_TOLD_SINGLY_MAX: usize = 100;
 /// Counts are told at most so often.
 pub const COUNTS_INTERVAL: Duration = Duration::from_secs(1);
 /// What everybody may do in a room.

@@ -69,13 +69,14 @@ pub struct Skipped {
 }
 
 impl Skipped {
-    /// These, and others that came behind them.
-    pub fn and(self, later: Skipped) -> Skipped {
-        let numbers = match (self.numbers, later.numbers) {
-            (Some((from, _)), Some((_, to))) => Some((from, to)),
-            (one, other) => one.or(other),
+    /// These, and others of the same queue: older or younger ones, since a part of a batch that had begun to leave
+    /// may be thrown away after what stood behind it.
+    pub fn and(self, other: Skipped) -> Skipped {
+        let numbers = match (self.numbers, other.numbers) {
+            (Some(one), Some(two)) => Some((one.0.min(two.0), one.1.max(two.1))),
+            (one, two) => one.or(two),
         };
-        Skipped { messages: self.messages + later.messages, numbers }
+        Skipped { messages: self.messages + other.messages, numbers }
     }
 }
 
@@ -415,6 +416,7 @@ mod tests {
         };
         let one = skipped(3, Some((4, 6)));
         assert_eq!(one.and(skipped(2, Some((7, 8)))), skipped(5, Some((4, 8))));
+        assert_eq!(skipped(2, Some((7, 8))).and(one), skipped(5, Some((4, 8))), "the older ones went later");
         assert_eq!(one.and(skipped(1, None)), skipped(4, Some((4, 6))));
         assert_eq!(skipped(1, None).and(one), skipped(4, Some((4, 6))));
     }

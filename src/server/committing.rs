@@ -43,7 +43,9 @@ impl<S: Stream> Server<S> {
             return;
         }
         match opening {
-            Some(opening) => self.enter(now, id, opening),
+            Some(opening) if self.mode.is_serving() => self.enter(now, id, opening),
+            // Who is told to go has been counted by then.
+            Some(_) => self.refuse(now, id, Refusal::Draining, b""),
             None => self.refuse(now, id, Refusal::Unavailable, b""),
         }
         // What it has sent meanwhile was not read.

@@ -95,5 +95,10 @@ pub(super) fn refuse<S>(
     let pieces = refusal.response().into_pieces(Some(now.wall), with_body);
     // Who has dribbled for ten seconds gets no more time to hang up (slowloris).
     let waits_for_end = refusal != Refusal::HandshakeTimeout;
+    let was_deciding = client.connection.is_deciding();
     client.connection.respond(now.time, &books.buffered, pieces, waits_for_end);
+    if was_deciding {
+        // What it has sent meanwhile was not read, and no edge tells of it again.
+        clients.mark_runnable(id);
+    }
 }

@@ -288,9 +288,11 @@ impl<S: Stream> Server<S> {
         log_last_words(&self.clients, &mut self.books);
     }
 
-    /// Whether a client is not read now, since it is over its rate.
+    /// Whether a client is not read now, since it is over its rate, or the broker has still to answer.
     pub fn is_held_back(&self, now: Now, token: usize) -> bool {
-        self.clients.rate_limiter.paused_until(now.time, ClientId::new(token)).is_some()
+        let is_awaiting = |id| self.clients.contains(id) && self.awaits_broker(id);
+        is_awaiting(ClientId::new(token))
+            || self.clients.rate_limiter.paused_until(now.time, ClientId::new(token)).is_some()
     }
 
     /// Clients that are connected, in whatever state.
@@ -311,6 +313,11 @@ impl<S: Stream> Server<S> {
     /// Memory of requests and messages that are not whole, and of what was read and not yet looked at.
     pub fn unfinished_bytes(&self) -> usize {
         self.clients.read_queue.unfinished_bytes()
+    }
+
+    /// Memory of what was said and the broker has not answered.
+    pub fn pending_bytes(&self) -> usize {
+        self.chat.pending_bytes()
     }
 
     /// Memory that what waits for clients takes.

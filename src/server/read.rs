@@ -192,7 +192,7 @@ impl<S: Stream> Server<S> {
     }
 
     /// Whether nothing more is to be read of a client before the broker has answered.
-    fn awaits_broker(&self, id: ClientId) -> bool {
+    pub(super) fn awaits_broker(&self, id: ClientId) -> bool {
         self.clients[id].connection.is_deciding() || self.chat.is_held_back(id)
     }
 

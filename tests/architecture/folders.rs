@@ -9,7 +9,7 @@ use crate::{check, group_members};
 pub(crate) type Table = &'static [(&'static str, &'static [&'static str])];
 
 /// The folders that have a table.
-const TABLES: &[(&str, Table)] = &[("server", SERVER_LAYERS)];
+const TABLES: &[(&str, Table)] = &[("server", SERVER_LAYERS), ("chat", CHAT_LAYERS)];
 
 #[rustfmt::skip] // One line a file, or two.
 pub(crate) const SERVER_LAYERS: Table = &[
@@ -41,6 +41,28 @@ pub(crate) const SERVER_LAYERS: Table = &[
     ("redact", &[]),
     ("environment", &[]),
     ("stream", &[]),
+];
+
+#[rustfmt::skip] // One line a file, or two.
+pub(crate) const CHAT_LAYERS: Table = &[
+    ("join", &["mod", "channel", "identity", "history", "subscription", "refs", "kept", "room_event"]),
+    ("commands", &["mod", "history", "name_rules", "form_set", "effect", "room_event"]),
+    ("submit", &["mod", "channel", "pending", "effect", "room_event"]),
+    ("forgetting", &["mod", "channel", "identity", "keeping", "kept"]),
+    ("mod", &["channel", "identity", "keeping", "pending", "effect"]),
+    ("effect", &["channel", "room_event"]),
+    ("channel", &["identity", "history", "names", "kept", "room_event"]),
+    ("identity", &["refs", "kept", "room_event"]),
+    ("history", &["form_set", "room_event"]),
+    ("pending", &["kept"]),
+    ("keeping", &["kept"]),
+    ("names", &["name_rules"]),
+    ("refs", &["kept"]),
+    ("form_set", &["room_event"]),
+    ("subscription", &[]),
+    ("name_rules", &[]),
+    ("room_event", &[]),
+    ("kept", &[]),
 ];
 
 /// Structs that everything would like to be in: where each is, its name, how many fields it may have, and how many of

@@ -3,6 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use wsloop::broker::Broker;
 use wsloop::server::ServerLimits;
 
 use crate::driver::Driver;
@@ -26,6 +27,13 @@ impl Bench {
 
     pub(crate) fn with_limits(limits: ServerLimits) -> Bench {
         let driver = Driver::new(limits, Random::new(7), Weather::default());
+        Bench { driver, judges: Vec::new(), random: Random::new(8) }
+    }
+
+    /// The same, whose channels are kept by this broker.
+    pub(crate) fn with_broker(limits: ServerLimits, broker: impl Broker + 'static) -> Bench {
+        let broker = Box::new(broker) as Box<dyn Broker>;
+        let driver = Driver::with_broker(limits, Random::new(7), Weather::default(), Some(broker));
         Bench { driver, judges: Vec::new(), random: Random::new(8) }
     }
 

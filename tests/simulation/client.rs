@@ -104,6 +104,10 @@ pub(crate) struct Client {
     pub(crate) was_reset: bool,
     /// How many messages each client had sent when this one had certainly joined.
     pub(crate) sent_by_others: Vec<usize>,
+    /// It says each text with a `ref`, and the next one when that is acknowledged.
+    pub(crate) uses_refs: bool,
+    /// What it has said and is not acknowledged, as it is written.
+    unacknowledged: Option<Vec<u8>>,
     judge: Judge,
     outgoing: VecDeque<u8>,
     pings: VecDeque<Vec<u8>>,
@@ -143,6 +147,8 @@ impl Client {
             answered: None,
             was_reset: false,
             sent_by_others: Vec::new(),
+            uses_refs: false,
+            unacknowledged: None,
             judge: Judge::default(),
             outgoing: VecDeque::new(),
             pings: VecDeque::new(),
@@ -261,6 +267,7 @@ impl Client {
         let is_request = matches!(self.wish, Wish::Request(..));
         self.stage == Stage::Speaking
             && self.closed.is_none()
+            && self.unacknowledged.is_none()
             && ((self.messages_left > 0 && may_speak) || may_end)
             && (!is_request || is_brutal)
     }
@@ -337,7 +344,7 @@ impl Client {
                 assert!(!body.is_empty(), "an answer says something");
                 self.answered = Some(status);
             }
-            Heard::Message(message) if self.is_json => self.note_json(&message),
+            Heard::Message(message) if self.is_json => self.note_json(&message, random),
             Heard::Message(message) => {
                 if let Some(count) = speech::skipped(&message) {
                     assert!(self.skips, "client {}: it did not ask to skip", self.number);
@@ -381,7 +388,7 @@ impl Client {
     }
 
     /// The same for one who hears JSON: messages become what they are as lines.
-    fn note_json(&mut self, message: &Message) {
+    fn note_json(&mut self, message: &Message, random: &mut Random) {
         let event: Value = serde_json::from_slice(&message.payload).expect("JSON, whatever was said");
         let number = |name: &str| event[name].as_u64().expect("a number");
         match event["type"].as_str().expect("a type") {
@@ -401,9 +408,21 @@ impl Client {
                     .push((self.heard.len(), usize::try_from(number("last") - self.last_seq).expect("few")));
                 self.last_seq = number("last");
             }
+            "ack" if event["ref"] == self.reference() => self.unacknowledged = None,
+            "error" if event["code"] == "unavailable" => {
+                assert_eq!(event["ref"], self.reference(), "client {}: it is told which", self.number);
+                // Not said: it says it again, under the same name.
+                let again = self.unacknowledged.as_ref().expect("what is acknowledged is not refused");
+                self.outgoing.extend(speech::frame(random, 0x81, again));
+            }
             "error" => panic!("client {}: {event}", self.number),
             _ => {}
         }
+    }
+
+    /// What it calls its last message.
+    fn reference(&self) -> String {
+        format!("r{}", self.sent.len().saturating_sub(1))
     }
 
     /// The next message, or the end.
@@ -425,7 +444,14 @@ impl Client {
         let mut pings = Vec::new();
         // Before the answer nobody knows whether compression is agreed on.
         let compresses = self.compression.is_some() && self.is_open && random.chance(60);
-        let wire = if self.is_json { speech::in_json(&message) } else { message.clone() };
+        let mut wire = if self.is_json { speech::in_json(&message) } else { message.clone() };
+        if self.uses_refs && self.is_json && message.is_text {
+            wire = speech::with_reference(&wire, &format!("r{}", self.sent.len()));
+            // Perhaps once more than needed: it is not said twice.
+            let again = random.chance(20).then(|| speech::frame(random, 0x81, &wire.payload));
+            self.outgoing.extend(again.unwrap_or_default());
+            self.unacknowledged = Some(wire.payload.clone());
+        }
         self.outgoing.extend(speech::frames(random, &wire, compresses, &mut pings));
         self.pings.extend(pings);
         self.sent.push(message);

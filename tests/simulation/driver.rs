@@ -8,7 +8,9 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use wsloop::broker::Broker;
 use wsloop::clock::{Clock, Now, Time};
+use wsloop::forms::Forms;
 use wsloop::server::{Acceptor, Environment, Listener, Server, ServerLimits, Site, Surface};
 
 use crate::network::{Network, SimulatedStream, Weather};
@@ -66,7 +68,17 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    pub(crate) fn new(limits: ServerLimits, mut random: Random, weather: Weather) -> Driver {
+    pub(crate) fn new(limits: ServerLimits, random: Random, weather: Weather) -> Driver {
+        Driver::with_broker(limits, random, weather, None)
+    }
+
+    /// The same, whose channels are kept by somebody else.
+    pub(crate) fn with_broker(
+        limits: ServerLimits,
+        mut random: Random,
+        weather: Weather,
+        broker: Option<Box<dyn Broker>>,
+    ) -> Driver {
         let for_door = Random::new(random.next());
         let network = Rc::new(RefCell::new(Network::new(random, weather)));
         let door = AcceptSource {
@@ -83,7 +95,13 @@ impl Driver {
         let site = Site::new(vec!["localhost".to_owned()], Vec::new(), true);
         Driver {
             limits,
-            server: Server::new(limits, site, jiff::tz::TimeZone::UTC, Environment::nothing()),
+            server: match broker {
+                None => Server::new(limits, site, jiff::tz::TimeZone::UTC, Environment::nothing()),
+                Some(broker) => {
+                    let forms = Forms::standard(jiff::tz::TimeZone::UTC);
+                    Server::with(limits, site, forms, broker, Environment::nothing())
+                }
+            },
             network,
             time: 0,
             last_pass: 0,

@@ -146,6 +146,13 @@ pub(crate) fn in_json(message: &Message) -> Message {
     Message { is_text: true, payload }
 }
 
+/// The same, with a `ref`.
+pub(crate) fn with_reference(message: &Message, reference: &str) -> Message {
+    let mut object: Value = serde_json::from_slice(&message.payload).expect("an object");
+    object["ref"] = reference.into();
+    Message { is_text: true, payload: object.to_string().into_bytes() }
+}
+
 /// A `say` as the line that others hear, a `data` as the message that it was.
 pub(crate) fn from_json(event: &Value) -> Message {
     if let Some(base64) = event["base64"].as_str() {

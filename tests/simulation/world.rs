@@ -1,6 +1,11 @@
 //! One run: a server, a network and clients, all of one seed.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use wsloop::server::ServerLimits;
+
+use crate::actor::{Actor, Temper};
 
 use crate::client::{Client, Ending, Pace, Stage, Wish};
 use crate::driver::Driver;
@@ -29,6 +34,8 @@ pub(crate) struct World {
     is_sluggish: bool,
     /// Fast clients wait for their turn, and for what they said.
     may_hold_back: bool,
+    /// Requests that a broker elsewhere has not answered.
+    pending: Rc<Cell<usize>>,
     is_traced: bool,
 }
 
@@ -102,10 +109,26 @@ impl World {
             let is_too_much = |client: &Client| client.skips && (is_tight || client.is_json);
             clients.iter_mut().for_each(|client| client.is_expendable = is_too_much(client));
         }
-        let mut driver = Driver::new(limits, Random::new(random.next()), weather);
+        let (temper, pending) = (Temper::drawn(seed), Rc::new(Cell::new(0)));
+        let broker = temper.map(|temper| Actor::boxed(seed, temper, &pending));
+        clients
+            .iter_mut()
+            .for_each(|client| client.uses_refs = temper.is_some_and(|temper| temper.refuses > 0));
+        let mut driver = Driver::with_broker(limits, Random::new(random.next()), weather, broker);
         driver.door.faults = faults;
         let may_hold_back = limits.rate.is_some();
-        let world = World { random, driver, swarm, clients, stops_at, is_sluggish, may_hold_back, is_traced };
+        let world = World {
+            random,
+            driver,
+            swarm,
+            clients,
+            stops_at,
+            is_sluggish,
+            may_hold_back,
+            pending,
+            is_traced,
+        };
+        world.trace(|| format!("{temper:?}"));
         world.trace(|| format!("{:?}, {faults:?}", world.swarm));
         world.trace(|| format!("{weather:?}, stops at {stops_at:?}, {limits:?}"));
         world
@@ -217,10 +240,10 @@ impl World {
             if client.link.is_some_and(|link| self.driver.network.borrow().is_down(link)) {
                 continue;
             }
-            let may_wait = self.driver.is_stopping || self.may_hold_back;
+            let may_wait = self.driver.is_stopping || self.may_hold_back || self.pending.get() > 0;
             assert!(client.has_all_pongs() || may_wait, "client {} waits for a pong", client.number);
             assert!(
-                client.has_all_of_its_own() || self.driver.is_stopping || self.may_hold_back,
+                client.has_all_of_its_own() || may_wait,
                 "client {} waits for its own messages: {} of {} have come",
                 client.number,
                 client.own_heard,
@@ -251,6 +274,7 @@ impl World {
         self.stops_at.is_none()
             && self.swarm.has_healed
             && !self.holds_back()
+            && self.pending.get() == 0
             && self.clients.iter().all(is_settled)
     }
 

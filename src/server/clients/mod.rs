@@ -85,6 +85,11 @@ impl<S> Clients<S> {
         Some(client)
     }
 
+    /// Whether there is a client of this id.
+    pub(crate) fn contains(&self, id: ClientId) -> bool {
+        self.slab.contains(id.index())
+    }
+
     /// A client that may be gone.
     #[inline]
     pub(crate) fn find(&mut self, id: ClientId) -> Option<&mut Client<S>> {
