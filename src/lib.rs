@@ -16,6 +16,7 @@
 //! | [`chat`] | rooms, topics, echo: messages in, effects out |
 //! | [`broker`] | who orders and keeps what channels accept |
 //! | [`websocket`] | RFC 6455 and RFC 7692, without I/O |
+//! | [`delivery`] | bytes that many get, made once, with the ends of their messages |
 //! | [`http`] | one request head in, one response out |
 //! | [`id`] | clients and channels as small numbers |
 //! | `secret` | numbers that nobody outside can foresee |
@@ -29,6 +30,7 @@ pub mod chat;
 pub mod clock;
 pub mod config;
 pub mod connection;
+pub mod delivery;
 pub mod event_loop;
 pub mod forms;
 pub mod http;

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
+use crate::delivery::Batch;
 use crate::planted::planted;
-use crate::websocket::Batch;
 
 /// What an entry costs beside the bytes that it refers to: tiny messages must not wait for nothing.
 pub(super) const ENTRY_BYTES: usize = size_of::<OutboxEntry>();
@@ -14,23 +14,23 @@ pub(super) struct OutboxEntry {
     pub(super) batch: Batch,
     pub(super) start: usize,
     pub(super) end: usize,
-    /// The end of what must leave before anything else may: of a frame that has begun.
-    pub(super) begun_until: usize,
     /// Messages whose last byte has not left.
     pub(super) messages: u32,
-    /// The frame that has begun is a message.
-    pub(super) has_begun_message: bool,
+    /// Which piece of the batch the next byte is of.
+    piece: u32,
+    /// That piece has begun to leave: the rest of it must leave before anything else may.
+    pub(super) has_begun: bool,
     /// A ping or a pong.
     pub(super) is_urgent: bool,
     /// A ping: its answer is due from when it has left.
     pub(super) is_ping: bool,
     /// It is for this client alone, who waits for it: no policy drops it.
-    pub(super) is_owed: bool,
+    pub(super) is_undroppable: bool,
 }
 
 impl OutboxEntry {
     /// Refers to a part of a batch, or copies it where it is the smaller part: who waits for a few
-    /// frames must not keep a large batch alive that nobody else needs.
+    /// pieces must not keep a large batch alive that nobody else needs.
     pub(super) fn new(batch: &Batch, range: Range<usize>) -> OutboxEntry {
         if range.len() * 2 < batch.bytes().len() {
             OutboxEntry::whole(batch.copy_of(range))
@@ -45,20 +45,19 @@ impl OutboxEntry {
     }
 
     pub(super) fn part(batch: Batch, range: Range<usize>) -> OutboxEntry {
-        // A response of HTTP counts as begun: nothing goes before it, and no cut drops it.
-        let begun_until = if batch.is_framed() { range.start } else { range.end };
-        let messages = batch.count_messages(range.clone());
+        let pieces = batch.indices(range.clone());
         batch.charge(ENTRY_BYTES);
         OutboxEntry {
-            batch,
             start: range.start,
             end: range.end,
-            begun_until,
-            messages,
-            has_begun_message: false,
+            messages: if batch.are_messages() { pieces.end - pieces.start } else { 0 },
+            piece: pieces.start,
+            // An answer counts as begun: nothing goes before it, and no cut drops it.
+            has_begun: batch.is_answer(),
             is_urgent: false,
             is_ping: false,
-            is_owed: false,
+            is_undroppable: false,
+            batch,
         }
     }
 
@@ -66,34 +65,39 @@ impl OutboxEntry {
         &self.batch.bytes()[self.start..self.end]
     }
 
-    /// The bytes of the largest frame that has not left.
-    pub(super) fn largest_frame(&self) -> usize {
-        let mut largest = self.begun_until - self.start;
-        let mut start = self.begun_until;
-        while start < self.end {
-            let end = self.batch.frame_end(start);
-            largest = largest.max(end - start);
-            start = end;
-        }
-        largest
+    /// The end of what must leave before anything else may.
+    pub(super) fn begun_until(&self) -> usize {
+        if self.has_begun { self.batch.piece_end(self.piece) } else { self.start }
     }
 
-    pub(super) fn has_begun(&self) -> bool {
-        self.begun_until > self.start
+    /// The piece that has begun is a message.
+    pub(super) fn has_begun_message(&self) -> bool {
+        self.has_begun && self.batch.are_messages()
     }
 
-    /// Walks to the frame in which the cursor now stands, and counts the messages that have left.
+    /// The bytes of the largest piece that has not left.
+    pub(super) fn largest_piece(&self) -> usize {
+        let begun_until = self.begun_until();
+        let others = self.batch.pieces(begun_until..self.end).map(|piece| piece.len());
+        others.max().unwrap_or(0).max(begun_until - self.start)
+    }
+
+    /// Walks to the piece in which the cursor now stands, behind bytes that have left, and counts the messages that
+    /// have left with them.
     pub(super) fn advance(&mut self, written: usize) {
         self.start += written;
-        while self.begun_until <= self.start {
-            self.messages -= u32::from(std::mem::take(&mut self.has_begun_message));
-            if self.begun_until == self.start {
+        assert!(self.start < self.end, "what has left is no entry");
+        self.has_begun = true;
+        let of_each = u32::from(self.batch.are_messages());
+        loop {
+            let end = self.batch.piece_end(self.piece);
+            if self.start < end {
                 break;
             }
-            self.has_begun_message = self.batch.is_message(self.begun_until);
-            self.begun_until = self.batch.frame_end(self.begun_until);
+            self.piece += 1;
+            self.messages -= of_each;
+            self.has_begun = self.start > end;
         }
-        assert!(self.begun_until <= self.end, "entries hold whole frames");
     }
 }
 
@@ -101,6 +105,63 @@ impl Drop for OutboxEntry {
     fn drop(&mut self) {
         if !planted!("memory_not_given_back") {
             self.batch.release(ENTRY_BYTES);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::delivery::{BatchBuilder, Meter};
+
+    #[test]
+    fn an_entry_is_five_words() {
+        assert!(size_of::<OutboxEntry>() <= 40, "{}", size_of::<OutboxEntry>());
+    }
+
+    proptest! {
+        #[test]
+        fn a_cursor_knows_what_has_begun_and_what_is_left(
+            lengths in prop::collection::vec(1_usize..9, 1..20),
+            are_messages: bool,
+            (from, to) in (0_usize..20, 0_usize..20),
+            steps in prop::collection::vec(0_usize..30, 1..12),
+        ) {
+            let meter = Meter::new();
+            let mut builder = BatchBuilder::measured(&meter);
+            for length in &lengths {
+                builder.push(None, |out| out.resize(out.len() + length, b'x'));
+            }
+            let batch = if are_messages { builder.seal() } else { builder.seal_uncounted() };
+            let place = |index: usize| lengths[..index.min(lengths.len())].iter().sum::<usize>();
+            let part = place(from.min(to))..place(from.max(to) + 1);
+            let ends: Vec<usize> = (1..=lengths.len()).map(place).filter(|end| part.contains(&(end - 1))).collect();
+            let mut entry = OutboxEntry::part(batch, part.clone());
+            let mut at = part.start;
+            for step in steps {
+                // Found naively: a piece has begun if the cursor is neither at the start nor at the end of one.
+                let has_begun = at != part.start && !ends.contains(&at);
+                let next = ends.iter().copied().find(|end| *end > at).unwrap_or(part.end);
+                let begun_until = if has_begun { next } else { at };
+                let left = ends.iter().filter(|end| **end > at).count();
+                prop_assert_eq!((entry.has_begun, entry.begun_until()), (has_begun, begun_until));
+                prop_assert_eq!(entry.has_begun_message(), has_begun && are_messages);
+                prop_assert_eq!(entry.messages as usize, if are_messages { left } else { 0 });
+                let lengths = ends.iter().scan(at, |start, end| {
+                    let length = end.saturating_sub(*start);
+                    *start = (*start).max(*end);
+                    Some(length)
+                });
+                prop_assert_eq!(entry.largest_piece(), lengths.max().unwrap_or(0));
+                if at + step < part.end && step > 0 {
+                    at += step;
+                    entry.advance(step);
+                }
+            }
+            drop(entry);
+            prop_assert_eq!(meter.bytes(), 0);
         }
     }
 }

@@ -29,10 +29,9 @@ pub use slow_policy::SlowPolicy;
 use state::{Handshake, Liveness, Stage, State};
 
 use crate::clock::Time;
+use crate::delivery::{Batch, Meter};
 use crate::http::{HeadScanner, Refusal};
-use crate::websocket::{
-    Agreement, Batch, CloseCode, CloseFrame, Decoder, Inflater, Item, Kind, Meter, ProtocolError,
-};
+use crate::websocket::{Agreement, CloseCode, CloseFrame, Decoder, Inflater, Item, Kind, ProtocolError};
 
 /// The protocol state of one peer, and what it has still to get.
 #[derive(Debug)]
@@ -457,7 +456,7 @@ impl Connection {
 
     fn queue_response(&mut self, now: Time, meter: &Meter, response: Cow<'static, [u8]>) {
         let range = 0..response.len();
-        let handed = self.outbox.queue(now, &Batch::unframed(response, meter), range);
+        let handed = self.outbox.queue(now, &Batch::answer(response, meter), range);
         assert_eq!(handed, SendOutcome::Queued(0), "a response is no message");
     }
 

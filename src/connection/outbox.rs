@@ -11,8 +11,9 @@ use std::time::Duration;
 use super::entry::{ENTRY_BYTES, OutboxEntry};
 use super::patience::Patience;
 use crate::clock::Time;
+use crate::delivery::{Batch, BatchBuilder, Skipped};
 use crate::planted::planted;
-use crate::websocket::{Batch, BatchBuilder, CloseFrame, Opcode, Skipped};
+use crate::websocket::{CloseFrame, Opcode, encode};
 
 /// Pieces handed to one `writev`. More rarely wait, and then another call does no harm.
 const SLICES_MAX: usize = 16;
@@ -147,7 +148,7 @@ impl Outbox {
         if is_blocked {
             *pongs = BatchBuilder::default();
         }
-        pongs.push_frame(Opcode::Pong, &[payload]);
+        encode::push_control(pongs, Opcode::Pong, payload);
     }
 
     /// Queues the last frame: it goes behind everything else.
@@ -204,12 +205,12 @@ impl Outbox {
         let mut backlog = Backlog { messages: 0, bytes: 0 };
         let mut kept = None;
         for mut entry in self.front.take().into_iter().chain(*self.rest.take().unwrap_or_default()) {
-            backlog.messages += u64::from(entry.messages - u32::from(entry.has_begun_message));
-            backlog.bytes += entry.end - entry.begun_until;
-            if entry.has_begun() {
+            backlog.messages += u64::from(entry.messages - u32::from(entry.has_begun_message()));
+            backlog.bytes += entry.end - entry.begun_until();
+            if entry.has_begun {
                 assert!(kept.is_none(), "one frame at a time can have begun to leave");
-                entry.end = entry.begun_until;
-                entry.messages = u32::from(entry.has_begun_message);
+                entry.end = entry.begun_until();
+                entry.messages = u32::from(entry.has_begun_message());
                 kept = Some(entry);
             }
         }
@@ -228,8 +229,8 @@ impl Outbox {
         let mut stays = |entry: &OutboxEntry| {
             let told = entry.batch.skipped();
             let is_control = entry.messages == 0 && !planted!("skip_drops_pongs");
-            if entry.has_begun() && !planted!("skip_tears_a_frame")
-                || told.is_none() && (is_control || entry.is_owed || cost <= kept_bytes)
+            if entry.has_begun && !planted!("skip_tears_a_frame")
+                || told.is_none() && (is_control || entry.is_undroppable || cost <= kept_bytes)
             {
                 gap.place += usize::from(is_whole);
                 return true;
@@ -267,7 +268,7 @@ impl Outbox {
     /// What was queued last, if anything waits, is for this client alone, and is not to be skipped.
     pub fn mark_newest_undroppable(&mut self) {
         let newest = self.rest.as_mut().and_then(|rest| rest.back_mut()).or(self.front.as_mut());
-        newest.into_iter().for_each(|entry| entry.is_owed = true);
+        newest.into_iter().for_each(|entry| entry.is_undroppable = true);
     }
 
     /// Memory that this queue takes: its bytes, though others may share them, and its entries.
@@ -335,7 +336,7 @@ impl Outbox {
 
     /// Whether a ping waits to leave.
     pub fn has_ping(&self) -> bool {
-        let goes_first = |entry: &&OutboxEntry| entry.is_urgent || entry.has_begun();
+        let goes_first = |entry: &&OutboxEntry| entry.is_urgent || entry.has_begun;
         self.control.as_ref().is_some_and(|control| control.ping.is_some())
             || self.all_entries().take_while(goes_first).any(|entry| entry.is_ping)
     }
@@ -349,9 +350,9 @@ impl Outbox {
 
     /// The same, of what no policy drops though it has not begun to leave.
     pub fn is_undroppable_over(&self, bytes_max: usize) -> bool {
-        let owed = || self.all_entries().filter(|entry| entry.is_owed && !entry.has_begun());
-        let cost = owed().map(|entry| entry.bytes().len() + ENTRY_BYTES).sum();
-        is_over(bytes_max, cost, owed())
+        let undroppable = || self.all_entries().filter(|entry| entry.is_undroppable && !entry.has_begun);
+        let cost = undroppable().map(|entry| entry.bytes().len() + ENTRY_BYTES).sum();
+        is_over(bytes_max, cost, undroppable())
     }
 
     fn all_entries(&self) -> impl Iterator<Item = &OutboxEntry> {
@@ -374,19 +375,19 @@ impl Outbox {
         let Some(control) = self.control.take() else { return };
         let Control { ping, mut pongs, close } = *control;
         if !pongs.is_empty() {
-            self.push_urgent(now, OutboxEntry::whole(pongs.seal()));
+            self.push_urgent(now, OutboxEntry::whole(pongs.seal_uncounted()));
         }
         if let Some(payload) = ping {
-            let mut entry = OutboxEntry::whole(Batch::control(Opcode::Ping, &payload));
+            let mut entry = OutboxEntry::whole(encode::control(Opcode::Ping, &payload));
             entry.is_ping = true;
             self.push_urgent(now, entry);
         }
         if let Some(frame) = close {
             if planted!("close_overtakes") {
                 return self
-                    .push_urgent(now, OutboxEntry::whole(Batch::control(Opcode::Close, &frame.payload())));
+                    .push_urgent(now, OutboxEntry::whole(encode::control(Opcode::Close, &frame.payload())));
             }
-            self.push_back(now, OutboxEntry::whole(Batch::control(Opcode::Close, &frame.payload())));
+            self.push_back(now, OutboxEntry::whole(encode::control(Opcode::Close, &frame.payload())));
         }
     }
 
@@ -397,7 +398,7 @@ impl Outbox {
         let Some(front) = &mut self.front else { return self.push_back(now, entry) };
         self.queued_bytes += entry.bytes().len();
         let goes_first =
-            |other: &OutboxEntry| other.is_urgent || other.has_begun() && !planted!("ping_inside_a_frame");
+            |other: &OutboxEntry| other.is_urgent || other.has_begun && !planted!("ping_inside_a_frame");
         if goes_first(front) {
             let rest = self.rest.get_or_insert_default();
             let place = rest.iter().position(|other| !goes_first(other)).unwrap_or(rest.len());
@@ -459,9 +460,9 @@ impl Outbox {
 }
 
 fn is_over<'a>(bytes_max: usize, cost: usize, entries: impl Iterator<Item = &'a OutboxEntry>) -> bool {
-    let exempt = |entry: &OutboxEntry| match entry.is_owed {
+    let exempt = |entry: &OutboxEntry| match entry.is_undroppable {
         true => entry.bytes().len(),
-        false => Some(entry.largest_frame()).filter(|bytes| *bytes > bytes_max / 2).unwrap_or(0),
+        false => Some(entry.largest_piece()).filter(|bytes| *bytes > bytes_max / 2).unwrap_or(0),
     };
     cost - entries.map(exempt).max().unwrap_or(0) > bytes_max
 }
@@ -490,7 +491,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::websocket::{BatchBuilder, CloseCode, Kind, Meter};
+    use crate::delivery::Meter;
+    use crate::websocket::{CloseCode, Kind};
 
     const NOW: Time = Time::from_millis(5);
 
@@ -526,7 +528,7 @@ mod tests {
     fn batch(payloads: &[&[u8]]) -> Batch {
         let mut builder = BatchBuilder::default();
         for payload in payloads {
-            builder.push(Kind::Text, &[payload]);
+            encode::push_message(&mut builder, Kind::Text, &[payload], None);
         }
         builder.seal()
     }
@@ -621,7 +623,7 @@ mod tests {
     #[test]
     fn the_response_of_the_handshake_goes_before_any_frame() {
         let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: 100, ..Pipe::default() });
-        let response = Batch::unframed(b"HTTP/1.1 101\r\n\r\n".as_slice().into(), &Meter::default());
+        let response = Batch::answer(b"HTTP/1.1 101\r\n\r\n".as_slice().into(), &Meter::default());
         queue(&mut outbox, &response);
         outbox.queue_pong(b"x");
         outbox.flush(NOW, &mut pipe).expect("room");
@@ -651,7 +653,7 @@ mod tests {
         let of = |messages| Skipped { messages, numbers: None };
         let notice = |gap: Gap| {
             let all = gap.untold.and(gap.skipped);
-            Batch::notice(Kind::Text, format!("{} missing", all.messages).as_bytes(), all, &Meter::default())
+            encode::notice(Kind::Text, format!("{} missing", all.messages).as_bytes(), all, &Meter::default())
         };
         assert_eq!(send(&mut outbox, &batch(&[b"one"]), &mut pipe), SendOutcome::Queued(1));
         queue(&mut outbox, &batch(&[b"two", b"2.5"]));
@@ -691,7 +693,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_owed_stays_in_its_place_and_the_gap_is_told_behind_it() {
+    fn what_is_undroppable_stays_in_its_place_and_the_gap_is_told_behind_it() {
         let (mut outbox, mut pipe) = (Outbox { is_blocked: true, ..Outbox::default() }, Pipe::default());
         outbox.mark_newest_undroppable();
         queue(&mut outbox, &batch(&[b"welcome"]));
@@ -702,7 +704,7 @@ mod tests {
         queue(&mut outbox, &batch(&[b"two"]));
         let gap = outbox.skip(0);
         assert_eq!((gap.skipped.messages, gap.place), (2, 1));
-        outbox.queue_notice(NOW, gap, Batch::notice(Kind::Text, b"gap", gap.skipped, &Meter::default()));
+        outbox.queue_notice(NOW, gap, encode::notice(Kind::Text, b"gap", gap.skipped, &Meter::default()));
         outbox.unblock();
         pipe.room = 100;
         outbox.flush(NOW, &mut pipe).expect("room");
@@ -713,7 +715,7 @@ mod tests {
     fn entries_are_measured_with_their_batches() {
         let meter = Meter::new();
         let mut builder = BatchBuilder::measured(&meter);
-        builder.push(Kind::Text, &[&[b'x'; 100]]);
+        encode::push_message(&mut builder, Kind::Text, &[&[b'x'; 100]], None);
         let batch = builder.seal();
         let bytes = meter.bytes();
         let mut boxes: Vec<Outbox> =

@@ -154,7 +154,7 @@ fn a_message_has_ten_seconds_from_its_first_byte() {
 #[test]
 fn a_peer_that_takes_no_byte_for_ten_seconds_is_cut_and_has_five_to_read_why() {
     let mut peer = Peer::open();
-    let batch = Batch::control(websocket::Opcode::Pong, b"x");
+    let batch = websocket::encode::control(websocket::Opcode::Pong, b"x");
     assert_eq!(peer.connection.outbox().queue(at(500), &batch, 0..3), SendOutcome::Queued(0));
     let event = peer.expires(10_500);
     assert!(
@@ -168,7 +168,7 @@ fn a_peer_that_takes_no_byte_for_ten_seconds_is_cut_and_has_five_to_read_why() {
 #[test]
 fn a_frame_that_has_begun_leaves_within_those_five_seconds_too() {
     let mut peer = Peer::open();
-    let batch = Batch::control(websocket::Opcode::Pong, b"x");
+    let batch = websocket::encode::control(websocket::Opcode::Pong, b"x");
     let mut one_byte = [0_u8];
     let sent = peer.connection.outbox().send(at(500), &batch, 0..3, &mut one_byte.as_mut_slice());
     assert_eq!(sent.expect("takes a byte"), SendOutcome::Queued(0));

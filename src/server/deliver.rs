@@ -11,8 +11,9 @@ use super::stream::Stream;
 use crate::chat::Chat;
 use crate::clock::Now;
 use crate::connection::SendOutcome;
+use crate::delivery::{Batch, Encodings};
 use crate::id::{ChannelId, ClientId, FormId};
-use crate::websocket::{Batch, Deflater, Encodings};
+use crate::websocket::{Agreement, Deflater};
 
 /// Hands out all that this turn has to send.
 pub(super) fn deliver<S: Stream>(
@@ -91,7 +92,8 @@ impl<S: Stream> Delivery<'_, S> {
                 continue;
             }
             // The hot loop: one write a member, and for most of them nothing else.
-            let encoding = encodings.of(client.connection.compression(), self.deflater);
+            let encoding =
+                encodings.of(client.connection.compression().map(Agreement::window_bits), self.deflater);
             let outbox = client.connection.outbox();
             let bytes = &mut self.books.counters.sent_bytes;
             let stream = &mut Counted { stream: &mut client.stream, bytes };
@@ -109,13 +111,14 @@ impl<S: Stream> Delivery<'_, S> {
             let parts: Vec<_> = parts_of(of_one, whole.end).collect();
             self.hand_out(id, &mut encodings, &parts);
         }
-        encodings.deflated_count()
+        encodings.recoded_count()
     }
 
     /// Gives a client some parts of a batch. One part leaves at once, several with one write later.
-    fn hand_out(&mut self, id: ClientId, encodings: &mut Encodings<'_>, parts: &[Range<usize>]) {
+    fn hand_out(&mut self, id: ClientId, encodings: &mut Encodings<'_, u8>, parts: &[Range<usize>]) {
         let client = &mut self.clients[id];
-        let encoding = encodings.of(client.connection.compression(), self.deflater);
+        let encoding =
+            encodings.of(client.connection.compression().map(Agreement::window_bits), self.deflater);
         let is_finished = client.connection.is_finished();
         for part in parts.iter().map(|part| encoding.range(part)) {
             let client = &mut self.clients[id];

@@ -1,7 +1,6 @@
 //! What becomes of one client that reads more slowly than others speak.
 
 use std::io::ErrorKind;
-use std::num::NonZeroU64;
 
 use super::books::{Books, DropReason};
 use super::clients::Clients;
@@ -11,9 +10,10 @@ use super::outgoing::Outgoing;
 use crate::chat::Chat;
 use crate::clock::Now;
 use crate::connection::SlowPolicy;
+use crate::delivery::Skipped;
 use crate::id::ClientId;
 use crate::planted::planted;
-use crate::websocket::{Batch, Kind, Skipped};
+use crate::websocket::{Kind, encode};
 
 /// How those are told that stay and miss something.
 #[derive(Clone, Copy, Debug)]
@@ -26,10 +26,8 @@ pub(super) struct Gaps<'a> {
 
 impl Gaps<'_> {
     fn notice(&self, now: Now, id: ClientId, missing: Skipped) -> Option<(Kind, Vec<u8>)> {
-        let number = NonZeroU64::new;
-        let numbers = missing.numbers.and_then(|(first, last)| number(first).zip(number(last)));
         let mut notice = None;
-        self.chat.gap_notice(now, id, missing.messages, numbers, |form, reply| {
+        self.chat.gap_notice(now, id, missing.messages, missing.numbers, |form, reply| {
             notice = self.outgoing.render(form, reply);
         });
         notice
@@ -99,7 +97,7 @@ pub(super) fn skip<S>(
         return;
     }
     if let Some((kind, text)) = gaps.notice(now, id, missing) {
-        let notice = Batch::notice(kind, &text, missing, &books.buffered);
+        let notice = encode::notice(kind, &text, missing, &books.buffered);
         client.connection.outbox().queue_notice(now.time, gap, notice);
     }
 }

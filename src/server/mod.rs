@@ -76,11 +76,11 @@ use crate::broker::{Broker, MemoryBroker};
 use crate::chat::{self, Chat, FormSet};
 use crate::clock::{Now, Time};
 use crate::connection::Connection;
+use crate::delivery::Meter;
 use crate::forms::Forms;
 use crate::http::Refusal;
 use crate::id::ClientId;
 use crate::planted::planted;
-use crate::websocket::Meter;
 
 /// The server, for streams of any kind.
 #[derive(Debug)]

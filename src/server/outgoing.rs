@@ -6,10 +6,11 @@ use std::rc::Rc;
 
 use super::prices::{self, Work};
 use crate::chat::{Audience, Chore, Effect, Reply, RoomEvent};
+use crate::delivery::{Batch, BatchBuilder, Meter};
 use crate::forms::{Forms, Rendered};
 use crate::id::{ChannelId, ClientId, FormId};
 use crate::planted::planted;
-use crate::websocket::{Batch, BatchBuilder, CloseFrame, Kind, Meter};
+use crate::websocket::{CloseFrame, Kind, encode};
 
 /// Builders kept for the next turns; more channels than this rarely speak in one turn.
 const SPARE_BUILDERS_MAX: usize = 64;
@@ -174,7 +175,7 @@ impl Outgoing {
         let entry = self.touch(channel, form, audience);
         let (turn, windows) = (&mut entry.turn, entry.windows);
         let start = turn.builder.len();
-        turn.builder.push_numbered(kind, &[payload], number.map_or(0, NonZeroU64::get));
+        encode::push_message(&mut turn.builder, kind, &[payload], number);
         let end = turn.builder.len();
         turn.owed += audience as u64 - u64::from(except.is_some());
         if let Some(client) = except {
@@ -190,7 +191,7 @@ impl Outgoing {
 
     fn send(&mut self, client: ClientId, kind: Kind, payload: &[u8], droppable: bool) {
         let start = self.private.len();
-        self.private.push(kind, &[payload]);
+        encode::push_message(&mut self.private, kind, &[payload], None);
         let end = self.private.len();
         let bytes = end - start;
         self.bytes += bytes;

@@ -34,11 +34,6 @@ impl Agreement {
         self.window_bits
     }
 
-    #[cfg(test)]
-    pub(super) const fn of_window(window_bits: u8) -> Agreement {
-        Agreement { window_bits, is_window_asked_for: true }
-    }
-
     /// The element of `Sec-WebSocket-Extensions` that says what was agreed on.
     pub fn element(self) -> String {
         let mut element =

@@ -151,8 +151,19 @@ pub(super) fn push_header(first: u8, payload_bytes: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// The lengths of header and payload of the frame that starts with these bytes. Only for frames of
-/// our own, which are whole and unmasked.
+/// The length of the header of a frame of our own of so many bytes in all. It is the shortest that says the length of
+/// the payload (RFC 6455 §5.2) and has no mask, so none of its bytes has to be read.
+pub(super) fn own_header_bytes(frame_bytes: usize) -> usize {
+    match frame_bytes {
+        0..=127 => 2,
+        128..=65_539 => 4,
+        _ => 10,
+    }
+}
+
+/// The lengths of header and payload of the frame that starts with these bytes, as a peer reads them: the judge of
+/// what batches know of their frames.
+#[cfg(test)]
 pub(super) fn own_frame(bytes: &[u8]) -> (usize, usize) {
     let number = |range: std::ops::Range<usize>| {
         bytes[range].iter().fold(0_usize, |length, &byte| length << 8 | usize::from(byte))
@@ -164,7 +175,8 @@ pub(super) fn own_frame(bytes: &[u8]) -> (usize, usize) {
     }
 }
 
-/// Whether the frame of our own that starts with this byte is a message.
+/// The same: whether the frame that starts with this byte is a message.
+#[cfg(test)]
 pub(super) fn is_message(first: u8) -> bool {
     first & 0x08 == 0
 }
@@ -251,6 +263,7 @@ mod tests {
             encode_header(Opcode::Data(Kind::Text), payload_bytes, &mut out);
             assert_eq!(out.len(), header_bytes, "{payload_bytes}");
             assert_eq!(own_frame(&out), (header_bytes, payload_bytes));
+            assert_eq!(own_header_bytes(header_bytes + payload_bytes), header_bytes, "{payload_bytes}");
         }
         let mut pong = Vec::new();
         encode_header(Opcode::Pong, 3, &mut pong);

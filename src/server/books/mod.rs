@@ -23,10 +23,10 @@ use log_limiter::LogLimiter;
 
 use crate::clock::Now;
 use crate::connection::Cause;
+use crate::delivery::Meter;
 use crate::id::ClientId;
 use crate::server::environment::LogLosses;
 use crate::server::redact::printable;
-use crate::websocket::Meter;
 
 /// What this server calls itself in reports.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
