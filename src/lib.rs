@@ -23,7 +23,7 @@
 //! | [`clock`] | time as an argument |
 //!
 //! Below `event_loop` nothing touches a clock, a poll or a socket: the tests run the same
-//! [`server::Server`] on a simulated network. The README tells the whole story.
+//! [`server::Server`] on a simulated network. `src/README.md` tells how it works and where to change what.
 
 pub mod broker;
 pub mod chat;

@@ -55,7 +55,7 @@ pub trait Broker: fmt::Debug {
 pub enum Outcome<T> {
     /// This, at once.
     Now(T),
-    /// An [`BrokerEvent`] will tell.
+    /// A [`BrokerEvent`] will tell.
     Later,
     /// Nothing, and nothing of it is kept: the broker cannot do it now.
     Unavailable,
@@ -82,7 +82,7 @@ pub struct Append<'a> {
     pub payload: Cow<'a, [u8]>,
 }
 
-/// Who says something, as it is called while it says it.
+/// Who says something, with the name that it has at that moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Author {
     /// The person.

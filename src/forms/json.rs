@@ -456,6 +456,8 @@ impl Serialize for Stamp {
 mod tests {
     use super::*;
 
+    /// What users are told.
+    const PROTOCOL: &str = include_str!("PROTOCOL.md");
     const ALICE: Profile<'static> = Profile { id: PersonId(7), who: "alice", short: "alice" };
     const BOB: Profile<'static> = Profile { id: PersonId(8), who: "bob", short: "bob" };
 
@@ -572,6 +574,7 @@ mod tests {
             (Reason::Rate, "rate"),
             (Reason::Unavailable, "unavailable"),
         ] {
+            assert!(PROTOCOL.contains(&format!("| `{code}` |")), "PROTOCOL.md lacks {code}");
             let refused = Refused { reason, advice: "do this", time: time(), reference: Some("x") };
             let wanted = format!(r#"{{"type":"error","code":"{code}","text":"do this","ref":"x"}}"#);
             check(&Reply::Refused(refused), &wanted);

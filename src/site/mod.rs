@@ -57,7 +57,7 @@ pub struct Opening {
     pub subprotocol: Option<&'static str>,
     /// How messages may be compressed, if they may.
     pub compression: Option<Agreement>,
-    /// What becomes of the client if it reads too slowly, if it says it itself.
+    /// What becomes of the client if it reads too slowly, where it has chosen that.
     pub slow: Option<SlowPolicy>,
 }
 

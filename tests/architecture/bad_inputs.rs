@@ -1,5 +1,8 @@
 //! Small inputs that break one rule each: a rule that accepts its bad input guards nothing.
 
+use std::collections::BTreeSet;
+
+use super::documents::{self, map_complaints};
 use super::folders::{SERVER_LAYERS, folder_complaints, struct_complaints, table_complaints};
 use super::page::{import_complaints, length_complaints, preload_complaints};
 use super::*;
@@ -342,13 +345,68 @@ fn a_lint_that_stands_twice_or_is_relaxed_without_a_reason() {
 #[test]
 fn a_map_that_is_not_the_tree() {
     let tree = BTreeSet::from(["src/main.rs".to_string(), "src/chat/mod.rs".to_string()]);
-    let there = |path: &str| tree.contains(path) || path == "tests/server/main.rs";
-    let complaints = |readme: &str| map_complaints(readme, &tree, there).len();
-    assert_eq!(complaints("`src/main.rs` | `chat/mod.rs`\n and tests/server/main.rs, all of them."), 0);
-    assert_eq!(complaints("main.rs\nsrc/chat/mod.rs"), 0);
-    assert_eq!(complaints("src/main.rs"), 1, "one file is not named");
-    assert_eq!(complaints("main.rs chat/mod.rs chat/room.rs"), 1, "one name has no file");
+    let complaints = |map: &str| map_complaints(&Source::new("src/README.md", map), &tree).len();
+    assert_eq!(complaints("| `src/main.rs` | all |\n\n| `chat/mod.rs` | rooms |"), 0);
+    assert_eq!(complaints("| `main.rs` | all |\n| `src/chat/mod.rs` | rooms |"), 0);
+    assert_eq!(complaints("| `src/main.rs` | all |"), 1, "one file is not named");
+    assert_eq!(complaints("| `main.rs` `chat/mod.rs` | all |"), 2, "one row for two");
+    assert_eq!(complaints("| `main.rs` | all |\n| `main.rs` | all |\n| `chat/mod.rs` | rooms |"), 1, "twice");
+    assert_eq!(complaints("main.rs and chat/mod.rs"), 2, "named, but in no row");
     assert_eq!(complaints(""), 2);
+}
+
+#[test]
+fn a_document_that_names_what_is_not_there() {
+    let there = ["src/main.rs", "src/chat/mod.rs", "tests/server/main.rs"];
+    let complaints = |text: &str| {
+        let document = Source::new("src/README.md", text);
+        documents::name_complaints(&document, |path| there.contains(&path)).len()
+    };
+    let good =
+        "`src/main.rs` | `chat/mod.rs`\n and tests/server/main.rs, [all](../tests/server/main.rs) of them.";
+    assert_eq!(complaints(good), 0);
+    assert_eq!(complaints("main.rs chat/mod.rs chat/room.rs"), 1, "one name has no file");
+    assert_eq!(complaints("`src/room.rs`, ../tests/room.rs, nothing.rs"), 3);
+}
+
+#[test]
+fn a_long_readme() {
+    let words = |count: usize| "a word\n".repeat(count / 2);
+    check_rule(documents::word_complaints, "README.md", &[&words(1952)], &[&words(1950)]);
+}
+
+#[test]
+fn a_link_that_leads_nowhere() {
+    let there = |path: &str| match path {
+        "README.md" => Some("# The `whole` story, in 3 parts\n\n## Use it".to_owned()),
+        "src/forms/PROTOCOL.md" | "tests/scripts" | "static/a.png" => Some(String::new()),
+        _ => None,
+    };
+    check_rule(
+        |document| documents::link_complaints(document, there),
+        "src/forms/PROTOCOL.md",
+        &[
+            "[a](../README.md)",
+            "[a](README.md)",
+            "[a](../../../README.md)",
+            "![a](../static/a.png)",
+            "[a](../../README.md#story)",
+            "# Here\n[a](#there)",
+            "fine: [a](PROTOCOL.md)\nnot: [b](OTHER.md)",
+            "[a](../../tests/scripts/none.txt",
+        ],
+        &[
+            "[a](../../README.md#use-it), [b](../../README.md#the-whole-story-in-3-parts)",
+            "![a](../../static/a.png) [b](../../tests/scripts/) [c](./PROTOCOL.md)",
+            "# Here\n[a](#here) [b](https://example.com/none.md)",
+        ],
+    );
+    check_rule(
+        |document| documents::link_complaints(document, there),
+        "README.md",
+        &["[a](../README.md)", "[a](/README.mdx)"],
+        &["[a](src/forms/PROTOCOL.md)\n# Here\n[b](#here) [c](https://example.com/none.md)", "f(x) [0]"],
+    );
 }
 
 #[test]

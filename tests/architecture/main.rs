@@ -1,20 +1,20 @@
 //! The rules of the house, executed: which layer may use which, what pure code must not touch, how
-//! long things may be, and that the README's map is the tree. Each rule is a function from sources to
-//! complaints; `architecture/bad_inputs.rs` shows that each can fail. Those for the page are in `architecture/page.rs`.
+//! long things may be, and that the map is the tree. Each rule is a function from sources to
+//! complaints; `architecture/bad_inputs.rs` shows that each can fail. Those for the page are in `architecture/page.rs`,
+//! those for what people read in `architecture/documents.rs`.
 
 #[cfg(test)]
 mod bad_inputs;
 mod circles;
+mod documents;
 mod folders;
 mod manifests;
 mod page;
 mod source;
 
-use std::collections::BTreeSet;
-
 use circles::circle_complaints;
 use manifests::{dependency_complaints, lint_complaints, version_complaints};
-use source::{Source, exists, files_below, functions, is_word, line_of, read, word_positions};
+use source::{Source, files_below, functions, is_word, line_of, read, word_positions};
 
 /// A layer is a file or a folder below `src`. It uses itself and what is listed here, nothing else.
 struct Layer {
@@ -178,6 +178,7 @@ fn nothing_is_left_for_later_and_no_path_of_a_machine_is_written() {
     for folder in ["src", "tests", "perf"] {
         all.extend(files_below(folder, &[".rs"]));
     }
+    all.extend(files_below("src", &[".md"]));
     all.extend(files_below("static", &[".html", ".css", ".js", ".svg"]));
     check(leftover_complaints, &all);
 }
@@ -190,13 +191,6 @@ fn each_dependency_has_its_reason() {
 #[test]
 fn versions_and_lints_stand_once_for_all_crates() {
     let complaints = [version_complaints(&manifests()), lint_complaints(&manifests())].concat();
-    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
-}
-
-#[test]
-fn the_map_of_the_readme_is_the_tree() {
-    let tree: BTreeSet<String> = files_below("src", &[".rs"]).into_iter().map(|source| source.path).collect();
-    let complaints = map_complaints(&read("README.md").text, &tree, exists);
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
 }
 
@@ -357,25 +351,6 @@ fn leftover_complaints(source: &Source) -> Vec<String> {
         }
     }
     complaints
-}
-
-/// Every file of the tree is named in the README, from the root (`src/chat/mod.rs`) or from `src`
-/// (`chat/mod.rs`), and every Rust file that the README names exists.
-fn map_complaints(readme: &str, tree: &BTreeSet<String>, exists: impl Fn(&str) -> bool) -> Vec<String> {
-    let named: BTreeSet<String> = readme
-        .split(|c: char| !is_word(c) && !matches!(c, '/' | '.' | '-'))
-        .filter(|word| word.ends_with(".rs") && word.len() > ".rs".len())
-        .map(|word| {
-            let rooted = ["src/", "tests/", "perf/"].iter().any(|folder| word.starts_with(folder));
-            if rooted { word.to_string() } else { format!("src/{word}") }
-        })
-        .collect();
-    let missing = tree.difference(&named).map(|path| format!("README.md does not name {path}"));
-    let stale = named
-        .iter()
-        .filter(|path| !exists(path))
-        .map(|path| format!("README.md names {path}, which is not there"));
-    missing.chain(stale).collect()
 }
 
 // ---------------------------------------------------------------- their tools

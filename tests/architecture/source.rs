@@ -71,6 +71,12 @@ pub(crate) fn exists(path: &str) -> bool {
     root().join(path).is_file()
 }
 
+/// What a file of the repository holds; of a folder or a picture, nothing. `None` if it is not there.
+pub(crate) fn there(path: &str) -> Option<String> {
+    let path = root().join(path);
+    path.exists().then(|| std::fs::read_to_string(path).unwrap_or_default())
+}
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
 }

@@ -1,4 +1,5 @@
-//! Memory that many clients take together, each of them with little: it stays within the README's formula.
+//! Memory that many clients take together, each of them with little: it stays within the formula of
+//! `src/OPERATING.md`.
 
 use std::thread;
 use std::time::Duration;

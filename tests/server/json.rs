@@ -1,4 +1,4 @@
-//! The JSON form of a chat room, by a client that is written from the README.
+//! The JSON form of a chat room, by a client that is written from `src/forms/PROTOCOL.md`.
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
 //! `/stats`, `/readyz` and the ledger: what was owed, and what became of it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -203,6 +204,7 @@ fn metrics_say_what_stats_say() {
     assert!(metric(text, "wsloop_received_bytes_total") > Some(500.0));
     assert!(metric(text, "wsloop_sent_bytes_total") > Some(500.0));
     check_times_and_process(text);
+    check_names(text);
     assert!(text.ends_with("# EOF\n") && !text.contains("secret") && !text.contains("127.0.0.1"), "{text}");
     // The same, in the other form.
     assert_eq!(stats["rejected"], json!({ "malformed": 1, "upgrade": 1 }));
@@ -211,6 +213,20 @@ fn metrics_say_what_stats_say() {
         let of = |what: &str| stats[times][what].as_u64().expect("a number");
         assert!(of("count") >= 3 && of("p50") <= of("p99") && of("p99") <= of("max"), "{stats:#}");
     }
+}
+
+/// The metrics are those that operators are told of.
+fn check_names(text: &str) {
+    const DOCUMENT: &str = include_str!("../../src/OPERATING.md");
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE wsloop_"));
+    let there: BTreeSet<&str> = types.filter_map(|line| line.split(' ').next()).collect();
+    let quoted = DOCUMENT.split('`').skip(1).step_by(2);
+    let names = quoted.filter_map(|word| word.strip_prefix("…_").or_else(|| word.strip_prefix("wsloop_")));
+    // The ends of what is counted, and of what is always one, are no part of a name (OpenMetrics 1.0).
+    let named = names.map(|name| name.split('{').next().unwrap_or_default());
+    let told: BTreeSet<&str> =
+        named.map(|name| name.trim_end_matches("_total").trim_end_matches("_info")).collect();
+    assert_eq!(told, there);
 }
 
 #[test]

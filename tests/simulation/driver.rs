@@ -36,7 +36,7 @@ pub(crate) struct AcceptSource {
 const EMFILE: i32 = 24;
 /// EINTR, EMFILE, ECONNABORTED, ENOBUFS, ENOMEM, ENETDOWN (accept(2)).
 const ACCEPT_ERRORS: [i32; 6] = [4, EMFILE, 103, 105, 12, 100];
-/// Newcomers to a full server that may ask for reports, as the README has it; half as many are taken in a turn.
+/// Newcomers to a full server that may ask for reports, as `src/OPERATING.md` has it; half as many are taken in a turn.
 const GUESTS_MAX: usize = 32;
 /// 256 KiB, and what the last client of a turn has more.
 const TURN_READ_BYTES_MAX: usize = 320 * 1024;

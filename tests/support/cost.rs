@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::http::get;
 use super::server::Wsloop;
 
-/// What the README's formula allows with the default options, and nothing may exceed: 256 MiB that wait for clients,
-/// 64 MiB of unfinished messages, 64 MiB of histories, and the server itself.
+/// What the formula of `src/OPERATING.md` allows with the default options, and nothing may exceed: 256 MiB that wait
+/// for clients, 64 MiB of unfinished messages, 64 MiB of histories, and the server itself.
 pub const MEMORY_KIB_MAX: u64 = 400_000_000 / 1024;
 
 /// No turn is longer, however it is attacked. The development profile is several times slower.

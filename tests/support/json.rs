@@ -1,5 +1,5 @@
-//! A client of the JSON form, written from the README: it resumes after a broken connection, and says again what
-//! was not acknowledged.
+//! A client of the JSON form, written from `src/forms/PROTOCOL.md`: it resumes after a broken connection, and says
+//! again what was not acknowledged.
 
 use std::time::{Duration, Instant};
 
