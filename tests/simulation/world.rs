@@ -74,7 +74,7 @@ pub(crate) fn run(seed: u64, is_traced: bool) -> u64 {
 impl World {
     fn new(seed: u64, is_traced: bool) -> World {
         let mut random = Random::new(seed);
-        let weather = Weather {
+        let mut weather = Weather {
             splits: random.chance(80),
             short_writes: random.chance(60),
             late_edges: random.chance(60),
@@ -88,7 +88,6 @@ impl World {
         }
         let places = random.between(1, 3);
         let mut clients: Vec<Client> = (0..count).map(|number| client(&mut random, number, places)).collect();
-        let mut weather = weather;
         limits.compress_bytes_min = *random.pick(&[1, 30, 128]);
         let stops_at = random.chance(15).then(|| random.below(60) as u64);
         let is_sluggish = stops_at.is_none() && random.chance(30);
