@@ -46,6 +46,16 @@ fn offers() {
 }
 
 #[test]
+fn forms() {
+    replay("forms", subjects::forms);
+}
+
+#[test]
+fn servers_with_a_broker_that_answers_later() {
+    replay("broker", subjects::broker);
+}
+
+#[test]
 fn servers() {
     replay("server", subjects::server);
 }

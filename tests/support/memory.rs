@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use wsloop::broker::Broker;
 use wsloop::clock::{Now, Time};
+use wsloop::forms::Forms;
 use wsloop::server::{Environment, Readiness, Server, ServerLimits, Site, Stream, Surface};
 
 /// There is something to read.
@@ -141,10 +143,20 @@ pub struct MemoryServer {
     pub time: u64,
 }
 
+fn site() -> Site {
+    Site::new(vec!["localhost".to_owned()], vec!["https://friend.example".to_owned()], true)
+}
+
 impl MemoryServer {
     pub fn new(limits: ServerLimits) -> MemoryServer {
-        let site = Site::new(vec!["localhost".to_owned()], vec!["https://friend.example".to_owned()], true);
-        let server = Server::new(limits, site, jiff::tz::TimeZone::UTC, Environment::nothing());
+        let server = Server::new(limits, site(), jiff::tz::TimeZone::UTC, Environment::nothing());
+        MemoryServer { server, time: 0 }
+    }
+
+    /// The same, whose channels are kept by this broker.
+    pub fn with_broker(limits: ServerLimits, broker: Box<dyn Broker>) -> MemoryServer {
+        let forms = Forms::standard(jiff::tz::TimeZone::UTC);
+        let server = Server::with(limits, site(), forms, broker, Environment::nothing());
         MemoryServer { server, time: 0 }
     }
 

@@ -1,6 +1,8 @@
 //! What is fuzzed, and what must hold of it. The ordinary tests replay the corpora through the same
 //! functions (`tests/corpora/main.rs`).
 
+mod broker;
+mod forms;
 #[path = "../../support/frames.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with all other tests")]
 mod frames;
@@ -23,6 +25,16 @@ use wsloop::websocket::{self, CloseFrame, Decoder, Inflater, Item, Kind, Protoco
 /// A whole server and its clients.
 pub(crate) fn server(bytes: &[u8]) {
     server::run(bytes);
+}
+
+/// The same, whose channels are kept by a broker that answers later.
+pub(crate) fn broker(bytes: &[u8]) {
+    server::run_with_broker(bytes);
+}
+
+/// What is said in a form.
+pub(crate) fn forms(bytes: &[u8]) {
+    forms::run(bytes);
 }
 
 const LIMITS: websocket::MessageLimits =
