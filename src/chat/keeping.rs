@@ -11,7 +11,6 @@ use super::kept::{Kept, Owner, common_level};
 use super::{ChannelName, Chat};
 use crate::clock::{Now, Time};
 use crate::id::{ChannelId, PersonId};
-use crate::planted::planted;
 
 /// A room in which nobody is keeps its history, and the names of people with a key, for so long.
 const EMPTY_ROOM_KEPT: Duration = Duration::from_secs(600);
@@ -82,9 +81,6 @@ impl Chat {
             else {
                 continue;
             };
-            if planted!("rooms_pile_up") {
-                continue;
-            }
             let bytes = channel.cost();
             match &mut channel.room {
                 Some(room) if !room.is_forgettable() => {
