@@ -3,8 +3,6 @@
 use std::ops::Add;
 use std::time::Duration;
 
-use crate::planted::planted;
-
 /// Milliseconds since the loop started. Arithmetic saturates: a clock that jumps or stands still
 /// can delay a deadline, it cannot overflow one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,7 +68,7 @@ impl Clock {
             // It may have begun right after the last look.
             let gap = milliseconds.saturating_sub(self.looked);
             let stood = gap.saturating_sub(self.worked.saturating_sub(before));
-            if is_late && stood > STANDSTILL && !planted!("standstill_counts") {
+            if is_late && stood > STANDSTILL {
                 self.lost += stood;
             }
         }

@@ -7,7 +7,6 @@
 //! | [`config`] | what was typed and what it means |
 //! | [`event_loop`] | mio's `Poll`, tokens, accept, signals, the clock |
 //! | [`logging`] | the log's way to stderr, which never blocks |
-//! | `planted` | bugs on purpose, for the tests of the tests |
 //! | `process` | what the kernel knows of this process |
 //! | [`server`] | a slab of clients and the six phases of a turn |
 //! | [`site`] | what is at which path, and who may have it |
@@ -36,7 +35,6 @@ pub mod forms;
 pub mod http;
 pub mod id;
 pub mod logging;
-mod planted;
 mod process;
 mod secret;
 pub mod server;

@@ -12,7 +12,6 @@ use super::kept::{Owner, common_level};
 use crate::broker::ChannelName;
 use crate::clock::Now;
 use crate::id::{ChannelId, PersonId};
-use crate::planted::planted;
 
 /// So many rooms are forgotten at once: it bounds the turn in which it happens, and no turn brings so many.
 const FORGOTTEN_AT_ONCE_MAX: usize = 4_096;
@@ -37,9 +36,6 @@ impl Chat {
             else {
                 continue;
             };
-            if planted!("rooms_pile_up") {
-                continue;
-            }
             let bytes = channel.cost();
             match &mut channel.room {
                 Some(room) if !room.is_forgettable() => {

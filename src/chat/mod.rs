@@ -31,7 +31,6 @@ use slab::Slab;
 pub use crate::broker::ChannelName;
 use crate::clock::{Now, Time};
 use crate::id::{ChannelId, ClientId, FormId};
-use crate::planted::planted;
 use crate::secret::Secret;
 use channel::Channel;
 pub use channel::MEMBERS_TOLD_SINGLY_MAX;
@@ -233,7 +232,7 @@ impl Chat {
         let removed = channel.remove(form, index as usize);
         let key = (id, channel.generation);
         self.retire(now, removed.member.as_ref(), removed.has_gone, key);
-        if let Some(moved) = removed.moved.filter(|_| !planted!("seat_not_updated")) {
+        if let Some(moved) = removed.moved {
             match &mut self.memberships[moved.index()] {
                 Membership::Member { index: moved_index, .. } => *moved_index = index,
                 Membership::Nowhere | Membership::Echo => unreachable!("who is moved is a member"),

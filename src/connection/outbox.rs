@@ -12,7 +12,6 @@ use super::entry::{ENTRY_BYTES, OutboxEntry};
 use super::patience::Patience;
 use crate::clock::Time;
 use crate::delivery::{Batch, BatchBuilder, Skipped};
-use crate::planted::planted;
 use crate::websocket::{CloseFrame, Opcode, encode};
 
 /// Pieces handed to one `writev`. More rarely wait, and then another call does no harm.
@@ -132,7 +131,7 @@ impl Outbox {
         let written = if is_interrupted { 0 } else { taken(attempt)? };
         self.is_blocked = !is_interrupted;
         self.push_back(now, OutboxEntry::new(batch, range));
-        self.advance(now, if planted!("partial_write_forgotten") { 0 } else { written });
+        self.advance(now, written);
         Ok(SendOutcome::Queued(self.queued_messages))
     }
 
@@ -228,9 +227,8 @@ impl Outbox {
         let (mut is_whole, mut cost) = (true, self.cost());
         let mut stays = |entry: &OutboxEntry| {
             let told = entry.batch.skipped();
-            let is_control = entry.messages == 0 && !planted!("skip_drops_pongs");
-            if entry.has_begun && !planted!("skip_tears_a_frame")
-                || told.is_none() && (is_control || entry.is_undroppable || cost <= kept_bytes)
+            let is_control = entry.messages == 0;
+            if entry.has_begun || told.is_none() && (is_control || entry.is_undroppable || cost <= kept_bytes)
             {
                 gap.place += usize::from(is_whole);
                 return true;
@@ -383,10 +381,6 @@ impl Outbox {
             self.push_urgent(now, entry);
         }
         if let Some(frame) = close {
-            if planted!("close_overtakes") {
-                return self
-                    .push_urgent(now, OutboxEntry::whole(encode::control(Opcode::Close, &frame.payload())));
-            }
             self.push_back(now, OutboxEntry::whole(encode::control(Opcode::Close, &frame.payload())));
         }
     }
@@ -397,8 +391,7 @@ impl Outbox {
         entry.is_urgent = true;
         let Some(front) = &mut self.front else { return self.push_back(now, entry) };
         self.queued_bytes += entry.bytes().len();
-        let goes_first =
-            |other: &OutboxEntry| other.is_urgent || other.has_begun && !planted!("ping_inside_a_frame");
+        let goes_first = |other: &OutboxEntry| other.is_urgent || other.has_begun;
         if goes_first(front) {
             let rest = self.rest.get_or_insert_default();
             let place = rest.iter().position(|other| !goes_first(other)).unwrap_or(rest.len());
@@ -437,10 +430,7 @@ impl Outbox {
             }
             written -= length;
             self.queued_messages -= front.messages;
-            self.front = self.rest.as_mut().and_then(|rest| match planted!("queue_reordered") {
-                true => rest.pop_back(),
-                false => rest.pop_front(),
-            });
+            self.front = self.rest.as_mut().and_then(|rest| rest.pop_front());
         }
         if self.rest.as_ref().is_some_and(|rest| rest.is_empty()) {
             self.rest = None;

@@ -8,7 +8,6 @@ use log::warn;
 
 use super::{Server, Stream, Surface};
 use crate::clock::{Now, Time};
-use crate::planted::planted;
 
 /// Connections accepted in a turn before the clients have theirs.
 const ACCEPTS_MAX: u32 = 64;
@@ -116,7 +115,6 @@ impl Acceptor {
             let pause = AcceptState::Paused { until: now.time + PAUSE, clients: server.client_count() };
             self.state = match is_out_of_descriptors(&error) {
                 true => turn_away(now, listener, server).unwrap_or(pause),
-                false if planted!("accepting_not_resumed") => AcceptState::Drained,
                 false => pause,
             };
             if self.state != AcceptState::Ready {
@@ -180,9 +178,7 @@ fn turn_away<S: Stream>(
         Err(error) if error.kind() == ErrorKind::WouldBlock => Some(AcceptState::Drained),
         Err(_) => None,
     };
-    if !planted!("reserve_not_renewed") {
-        listener.keep_reserve();
-    }
+    listener.keep_reserve();
     state
 }
 

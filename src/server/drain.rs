@@ -13,7 +13,6 @@ use crate::chat::Chat;
 use crate::clock::{Now, Time};
 use crate::http::Refusal;
 use crate::id::ClientId;
-use crate::planted::planted;
 use crate::websocket::{CloseCode, CloseFrame};
 
 /// Between two closes, at most: a handful of clients need not wait for a crowd that is not there.
@@ -145,9 +144,6 @@ pub(super) fn drain<S>(
     let Mode::Draining(drain) = mode else { return };
     let mut leaving = Vec::new();
     while let Some(id) = drain.next(now.time) {
-        if id.index() == 1 && planted!("one_not_told") {
-            continue;
-        }
         let Some(client) = clients.find(id).filter(|client| client.connection.is_open()) else {
             continue;
         };

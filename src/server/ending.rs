@@ -15,7 +15,6 @@ use crate::clock::Now;
 use crate::connection::{Cause, Event};
 use crate::http::Refusal;
 use crate::id::ClientId;
-use crate::planted::planted;
 
 /// What a connection did without bytes: it ended, failed, or its time was up.
 pub(super) fn handle_event<S>(
@@ -66,9 +65,7 @@ pub(super) fn fail<S>(
     let client = &mut clients[id];
     if let Some(Event::Closed(cause)) = client.connection.handle_failure(error) {
         books.note_end(now, client.address, &cause);
-        if !planted!("leave_not_told") {
-            clients.leaving.push(id);
-        }
+        clients.leaving.push(id);
     }
     clients.finished.push(id);
 }

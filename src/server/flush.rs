@@ -8,7 +8,6 @@ use super::limits::ServerLimits;
 use super::prices;
 use super::stream::Stream;
 use crate::clock::Now;
-use crate::planted::planted;
 
 /// Writes within the turn's budget: a crowd of slow readers who all find time at once waits for some turns.
 pub(super) fn flush<S: Stream>(
@@ -47,8 +46,6 @@ pub(super) fn flush<S: Stream>(
         if clients[id].connection.is_finished() {
             clients.finished.push(id);
         }
-        if !planted!("stall_not_timed") {
-            clients.arm(now, id);
-        }
+        clients.arm(now, id);
     }
 }

@@ -9,7 +9,6 @@ use crate::chat::{Audience, Chore, Effect, Reply, RoomEvent};
 use crate::delivery::{Batch, BatchBuilder, Meter};
 use crate::forms::{Forms, Rendered};
 use crate::id::{ChannelId, ClientId, FormId};
-use crate::planted::planted;
 use crate::websocket::{CloseFrame, Kind, encode};
 
 /// Builders kept for the next turns; more channels than this rarely speak in one turn.
@@ -373,14 +372,11 @@ pub(super) fn parts_of(changes: &[(ClientId, Change)], end: usize) -> impl Itera
     let mut parts = Vec::with_capacity(changes.len() + 1);
     for (_, change) in changes {
         match change {
-            Change::Joined(_) if planted!("newcomer_hears_the_past") => {}
             Change::Joined(place) => start = *place,
-            Change::Left(_) if planted!("leaver_hears_the_future") => {}
             Change::Left(place) => {
                 parts.push(start..*place);
                 has_left = true;
             }
-            Change::Except(_) if planted!("sender_hears_itself") => {}
             Change::Except(range) => {
                 parts.push(start..range.start);
                 start = range.end;

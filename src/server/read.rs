@@ -14,7 +14,6 @@ use crate::chat::Effect;
 use crate::clock::Now;
 use crate::connection::{CLOSE_TIMEOUT, Event};
 use crate::id::ClientId;
-use crate::planted::planted;
 use crate::websocket::{CloseCode, CloseFrame};
 
 /// How much a client may do when it is read.
@@ -62,7 +61,7 @@ impl<S: Stream> Server<S> {
         let work = self.outgoing.work_with_writes() - before;
         let client = &mut self.clients[id];
         client.note_work(now.time, work);
-        if has_more && !planted!("cut_off_and_forgotten") {
+        if has_more {
             self.clients.mark_runnable(id);
         }
         self.clients.note_unfinished(id);
@@ -109,16 +108,12 @@ impl<S: Stream> Server<S> {
                     // A short read has emptied the socket; the next byte is a new edge. Only an
                     // end that is already there brings none.
                     let is_read_closed = self.clients[id].flags.contains(Flag::ReadClosed);
-                    if length < chunk && !is_carrying && (!is_read_closed || planted!("end_not_looked_for")) {
+                    if length < chunk && !is_carrying && !is_read_closed {
                         return (used, false);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return (used, false),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                    if planted!("interrupted_and_forgotten") {
-                        return (used, false);
-                    }
-                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     self.outgoing.charge(prices::END);
                     let event = client.connection.handle_failure(&error);
@@ -184,7 +179,7 @@ impl<S: Stream> Server<S> {
                 None => return input.len(),
             }
             self.outgoing.charge(prices::MESSAGE + prices::inflated(self.codec.inflater.take_inflated()));
-            let is_enough = self.is_enough(before, allowance) && !planted!("turn_not_bounded");
+            let is_enough = self.is_enough(before, allowance);
             if !input.is_empty() && (is_enough || self.awaits_broker(id)) {
                 return input.len();
             }

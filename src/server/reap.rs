@@ -9,7 +9,6 @@ use super::clients::{Clients, Flag};
 use super::outgoing::Outgoing;
 use crate::chat::Chat;
 use crate::clock::Now;
-use crate::planted::planted;
 
 /// Takes who has gone out of the rooms, and frees what nobody holds any more.
 pub(super) fn reap<S>(
@@ -29,9 +28,7 @@ pub(super) fn reap<S>(
         assert!(client.connection.is_finished(), "a slot is freed after its connection");
         let lost = u64::from(client.connection.queued_messages());
         books.ledger.record(client.account, Posting::Unqueued(lost));
-        if !planted!("loss_not_counted") {
-            books.ledger.record(client.account, Posting::Lost(lost));
-        }
+        books.ledger.record(client.account, Posting::Lost(lost));
         if lost > 0 {
             books.note_short(id);
         }

@@ -36,8 +36,6 @@ const LAYERS: &[Layer] = &[
     Layer { name: "event_loop", uses: &["server", "process", "logging", "clock"], pure: false },
     Layer { name: "logging", uses: &["server"], pure: false },
     Layer { name: "process", uses: &["server"], pure: false },
-    // Used by all, in builds of one test.
-    Layer { name: "planted", uses: &[], pure: false },
     Layer {
         name: "server",
         uses: &[
@@ -51,19 +49,18 @@ const LAYERS: &[Layer] = &[
             "http",
             "id",
             "clock",
-            "planted",
         ],
         pure: true,
     },
     Layer { name: "site", uses: &["connection", "chat", "websocket", "http", "id"], pure: true },
-    Layer { name: "connection", uses: &["websocket", "delivery", "http", "clock", "planted"], pure: true },
+    Layer { name: "connection", uses: &["websocket", "delivery", "http", "clock"], pure: true },
     Layer { name: "forms", uses: &["chat", "websocket", "id"], pure: true },
-    Layer { name: "chat", uses: &["broker", "websocket", "id", "secret", "clock", "planted"], pure: true },
+    Layer { name: "chat", uses: &["broker", "websocket", "id", "secret", "clock"], pure: true },
     Layer { name: "broker", uses: &["websocket", "id", "secret", "clock"], pure: true },
     Layer { name: "websocket", uses: &["delivery", "http", "clock"], pure: true },
     Layer { name: "delivery", uses: &[], pure: true },
     Layer { name: "http", uses: &["clock"], pure: true },
-    Layer { name: "clock", uses: &["planted"], pure: true },
+    Layer { name: "clock", uses: &[], pure: true },
     Layer { name: "id", uses: &[], pure: true },
     Layer { name: "secret", uses: &[], pure: true },
 ];

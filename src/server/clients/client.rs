@@ -6,7 +6,6 @@ use super::flags::{Flag, Flags};
 use super::read_queue::Load;
 use crate::clock::Time;
 use crate::connection::{Connection, SlowPolicy};
-use crate::planted::planted;
 use crate::server::admission::Pool;
 use crate::server::books::AccountId;
 use crate::server::prices::{self, Work};
@@ -78,13 +77,10 @@ impl<S> Client<S> {
     /// A deadline that has passed waits once, for one look at what may have come in time: a process that was stopped
     /// for a while must not hold that against its clients. Once: or who sends on and on would evade every deadline.
     pub(crate) fn has_reprieve(&mut self) -> bool {
-        let may_have_moved = self.flags.contains(Flag::Runnable) && self.is_heard()
-            || self.connection.can_flush() && !planted!("expired_before_written");
-        if !may_have_moved {
+        let may_have_moved =
+            self.flags.contains(Flag::Runnable) && self.is_heard() || self.connection.can_flush();
+        if !may_have_moved || self.flags.contains(Flag::ReprieveUsed) {
             return false;
-        }
-        if self.flags.contains(Flag::ReprieveUsed) {
-            return planted!("floods_evade_deadlines");
         }
         self.flags.insert(Flag::ReprieveGranted);
         true
