@@ -10,6 +10,7 @@ use super::limits::ServerLimits;
 use super::prices;
 use super::stream::Stream;
 use crate::clock::Now;
+use crate::connection::Outbox;
 use crate::planted::planted;
 
 /// Writes within the turn's budget: a crowd of slow readers who all find time at once waits for some turns.
@@ -57,15 +58,16 @@ fn write<S: Stream>(
     sent_bytes: &mut u64,
 ) -> io::Result<()> {
     let Client { stream, connection, .. } = client;
-    if stream.wants_write() && !connection.outbox().is_blocked() && !flush_own(stream)? {
-        connection.outbox().block();
-    }
+    flush_own(stream, connection.outbox())?;
     if stream.is_shaking() {
         // Who is refused before that is over is not told why: it would cost a handshake.
         let may_wait = connection.is_awaiting_handshake();
         return if may_wait { Ok(()) } else { Err(io::ErrorKind::NotConnected.into()) };
     }
-    if !connection.flush(now.time, &limits.connection, &mut Counted { stream, bytes: sent_bytes })? {
+    let has_said_all =
+        connection.flush(now.time, &limits.connection, &mut Counted { stream, bytes: sent_bytes })?;
+    flush_own(stream, connection.outbox())?;
+    if !has_said_all || connection.outbox().is_blocked() {
         return Ok(());
     }
     match stream.shutdown_write() {
@@ -76,13 +78,14 @@ fn write<S: Stream>(
     Ok(())
 }
 
-/// Writes what a stream has to say itself. `false`: the socket is full.
-fn flush_own<S: Stream>(stream: &mut S) -> io::Result<bool> {
-    loop {
+/// Writes what a stream has to say itself, as far as there is room.
+fn flush_own<S: Stream>(stream: &mut S, outbox: &mut Outbox) -> io::Result<()> {
+    while stream.wants_write() && !outbox.is_blocked() {
         match stream.flush() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            result => return result.map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => outbox.block(),
+            result => return result,
         }
     }
+    Ok(())
 }

@@ -46,7 +46,8 @@ pub trait Stream: Read + Write {
     }
 
     /// Whether the last read, which asked for so many bytes and got so many, has emptied the socket and the stream: then
-    /// the next byte is a new edge. A short read says so of a socket; of records it says nothing.
+    /// the next byte is a new edge. A short read says so of a socket; of records it says nothing. A read that only gave
+    /// what was opened before did not look at the socket, for which an edge may have come meanwhile: it drained nothing.
     #[inline(always)]
     fn is_drained(&self, read: usize, asked: usize) -> bool {
         read < asked

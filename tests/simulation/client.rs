@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::driver::Driver;
 use crate::judge::{Heard, Judge, Message};
+use crate::sealing::Tunnel;
 use crate::speech;
 use crate::support::random::Random;
 
@@ -104,6 +105,7 @@ pub(crate) struct Client {
     pub(crate) was_reset: bool,
     /// How many messages each client had sent when this one had certainly joined.
     pub(crate) sent_by_others: Vec<usize>,
+    pub(crate) tunnel: Tunnel,
     judge: Judge,
     outgoing: VecDeque<u8>,
     pings: VecDeque<Vec<u8>>,
@@ -143,6 +145,7 @@ impl Client {
             answered: None,
             was_reset: false,
             sent_by_others: Vec::new(),
+            tunnel: Tunnel::default(),
             judge: Judge::default(),
             outgoing: VecDeque::new(),
             pings: VecDeque::new(),
@@ -174,7 +177,7 @@ impl Client {
         // Who hangs up and reads on has five seconds for it, which a slow one may need for its link alone.
         let has_time = self.ending != Ending::HangUp || self.pace != Pace::Slow;
         let reads = matches!(self.pace, Pace::Eager | Pace::Slow | Pace::Dribble);
-        is_fair && has_time && reads && !self.is_expendable
+        is_fair && has_time && reads && !self.is_expendable && self.tunnel.was_prompt()
     }
 
     /// Where messages meet: rooms and topics are different places.
@@ -210,8 +213,8 @@ impl Client {
             return self.stage == Stage::Waiting && self.next_at <= driver.time;
         };
         let network = driver.network.borrow();
-        !self.outgoing.is_empty()
-            || (self.reads(driver.time) && network.has_news(link))
+        (!self.outgoing.is_empty() && self.tunnel.is_open())
+            || ((self.reads(driver.time) || !self.tunnel.is_open()) && network.has_news(link))
             || (self.has_plans() && self.next_at <= driver.time)
             || (self.pace == Pace::Never && network.is_dropped(link))
     }
@@ -275,10 +278,11 @@ impl Client {
 
     fn connect(&mut self, driver: &mut Driver, random: &mut Random) {
         self.link = driver.connect(self.address(), self.window);
-        if self.link.is_none() {
+        let Some(link) = self.link else {
             self.stage = Stage::Gone;
             return;
-        }
+        };
+        self.tunnel.greet(&mut driver.network.borrow_mut(), link, driver.time);
         self.stage = Stage::Speaking;
         let slow = self.slow.map_or(String::new(), |slow| format!("&slow={slow}"));
         let request = match &self.wish {
@@ -300,14 +304,14 @@ impl Client {
 
     fn read(&mut self, driver: &mut Driver, random: &mut Random) {
         let Some(link) = self.link.filter(|_| self.stage != Stage::Gone) else { return };
-        if !self.reads(driver.time) {
+        if !self.reads(driver.time) && self.tunnel.is_open() {
             if driver.network.borrow().is_dropped(link) {
                 self.stage = Stage::Gone;
             }
             return;
         }
         let most = if self.pace == Pace::Slow { random.between(1, 60) } else { usize::MAX };
-        let taken = driver.network.borrow_mut().take(link, most);
+        let taken = self.tunnel.take(&mut driver.network.borrow_mut(), link, most, driver.time);
         for heard in self.judge.hear(&taken.bytes) {
             self.note(heard, random);
         }
@@ -321,9 +325,13 @@ impl Client {
             let is_turned_away = driver.network.borrow().was_turned_away(link);
             if is_waited_for && !matches!(self.pace, Pace::Late(_)) && !is_turned_away {
                 self.judge.assert_whole(self.number);
+                // Who has asked nothing is told nothing.
+                if self.is_open || self.answered.is_some() {
+                    self.tunnel.assert_whole(self.number);
+                }
             }
             if !self.end_sent {
-                driver.network.borrow_mut().end(link);
+                self.tunnel.end(&mut driver.network.borrow_mut(), link, false);
             }
             self.outgoing.clear();
             self.stage = Stage::Gone;
@@ -450,7 +458,9 @@ impl Client {
     }
 
     fn write(&mut self, driver: &mut Driver, random: &mut Random) {
-        let Some(link) = self.link.filter(|_| self.stage != Stage::Gone) else { return };
+        let Some(link) = self.link.filter(|_| self.stage != Stage::Gone && self.tunnel.is_open()) else {
+            return;
+        };
         let length = match self.pace {
             Pace::Dribble => random.between(1, 8),
             _ if random.chance(50) => random.between(1, 200),
@@ -459,11 +469,11 @@ impl Client {
         let length = length.min(self.outgoing.len());
         if length > 0 {
             let bytes: Vec<u8> = self.outgoing.drain(..length).collect();
-            driver.network.borrow_mut().send(link, &bytes);
+            self.tunnel.send(&mut driver.network.borrow_mut(), link, &bytes);
         }
         let hangs_up = self.ending == Ending::HangUp && self.stage == Stage::Leaving;
         if hangs_up && self.outgoing.is_empty() && !self.end_sent && self.closed.is_none() {
-            driver.network.borrow_mut().end(link);
+            self.tunnel.end(&mut driver.network.borrow_mut(), link, true);
             self.end_sent = true;
         }
     }

@@ -15,6 +15,7 @@ mod network;
 mod order;
 mod parity;
 mod resume;
+mod sealing;
 mod speech;
 #[path = "../support/mod.rs"]
 mod support;

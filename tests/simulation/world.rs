@@ -6,6 +6,7 @@ use crate::client::{Client, Ending, Pace, Stage, Wish};
 use crate::driver::Driver;
 use crate::network::Weather;
 use crate::order;
+use crate::sealing::Tunnel;
 use crate::speech::VIOLATIONS;
 use crate::support::limits::LIMITS;
 use crate::support::random::Random;
@@ -104,6 +105,14 @@ impl World {
         }
         let mut driver = Driver::new(limits, Random::new(random.next()), weather);
         driver.door.faults = faults;
+        // Drawn apart from everything else, so that the other seeds keep their runs.
+        let mut sealing = Random::new(seed ^ 0x5EA1_ED5E_A1ED_5EA1);
+        if sealing.is_one_of(3) {
+            for client in &mut clients {
+                client.tunnel = Tunnel::sealed(Random::new(sealing.next()));
+            }
+            driver.door.sealing = Some(sealing);
+        }
         let may_hold_back = limits.rate.is_some();
         let world = World { random, driver, swarm, clients, stops_at, is_sluggish, may_hold_back, is_traced };
         world.trace(|| format!("{:?}, {faults:?}", world.swarm));
