@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use wsloop::clock::Time;
-use wsloop::connection::{Outbox, SendOutcome};
+use wsloop::connection::{Outbox, SendOutcome, Sink};
 use wsloop::delivery::{Batch, BatchBuilder, Encodings};
 use wsloop::http::Request;
 use wsloop::websocket::{Agreement, Decoder, Deflater, Item, Kind, MessageLimits, encode, handshake, mask};
@@ -119,6 +119,8 @@ struct Pipe {
     room: usize,
     taken: usize,
 }
+
+impl Sink for Pipe {}
 
 impl Write for Pipe {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -25,6 +25,15 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Of a socket that failed.
+    pub(super) fn of_failure(kind: io::ErrorKind) -> Cause {
+        match kind {
+            // An end without the goodbye of a stream that has one.
+            io::ErrorKind::UnexpectedEof => Cause::Vanished,
+            kind => Cause::Failed(kind),
+        }
+    }
+
     /// The close code of either side; 1005 for a close without one, 1006 for an end without a close
     /// (RFC 6455 §7.4.1).
     pub fn code(&self) -> u16 {

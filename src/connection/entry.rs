@@ -17,6 +17,8 @@ pub(super) struct OutboxEntry {
     pub(super) messages: u32,
     /// Which piece of the batch the next byte is of.
     piece: u32,
+    /// So many bytes from `start` on are sealed already: they leave together, and before anything else.
+    sealed: u32,
     /// That piece has begun to leave: the rest of it must leave before anything else may.
     pub(super) has_begun: bool,
     /// A ping or a pong.
@@ -51,6 +53,7 @@ impl OutboxEntry {
             end: range.end,
             messages: if batch.are_messages() { pieces.end - pieces.start } else { 0 },
             piece: pieces.start,
+            sealed: 0,
             // An answer counts as begun: nothing goes before it, and no cut drops it.
             has_begun: batch.is_answer(),
             is_urgent: false,
@@ -66,12 +69,33 @@ impl OutboxEntry {
 
     /// The end of what must leave before anything else may.
     pub(super) fn begun_until(&self) -> usize {
-        if self.has_begun { self.batch.piece_end(self.piece) } else { self.start }
+        if self.has_begun { self.batch.piece_end(self.last_begun()) } else { self.start }
     }
 
-    /// The piece that has begun is a message.
-    pub(super) fn has_begun_message(&self) -> bool {
-        self.has_begun && self.batch.are_messages()
+    /// Messages that have begun to leave and whose last byte has not left.
+    pub(super) fn begun_messages(&self) -> u32 {
+        if self.has_begun && self.batch.are_messages() { self.last_begun() - self.piece + 1 } else { 0 }
+    }
+
+    /// The last piece that has begun, of one that has.
+    fn last_begun(&self) -> u32 {
+        if self.sealed == 0 {
+            return self.piece;
+        }
+        let sealed_until = self.start + self.sealed as usize;
+        (self.piece..).find(|piece| self.batch.piece_end(*piece) >= sealed_until).unwrap_or(self.piece)
+    }
+
+    /// So many bytes at its front are sealed.
+    pub(super) fn seal(&mut self, bytes: usize) {
+        debug_assert!(bytes <= self.bytes().len(), "of this entry");
+        self.sealed = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.has_begun = true;
+    }
+
+    /// Whether some of it is sealed.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.sealed > 0
     }
 
     /// The bytes of the largest piece that has not left.
@@ -86,6 +110,7 @@ impl OutboxEntry {
     pub(super) fn advance(&mut self, written: usize) {
         self.start += written;
         assert!(self.start < self.end, "what has left is no entry");
+        self.sealed = self.sealed.saturating_sub(u32::try_from(written).unwrap_or(u32::MAX));
         self.has_begun = true;
         let of_each = u32::from(self.batch.are_messages());
         loop {
@@ -144,7 +169,7 @@ mod tests {
                 let begun_until = if has_begun { next } else { at };
                 let left = ends.iter().filter(|end| **end > at).count();
                 prop_assert_eq!((entry.has_begun, entry.begun_until()), (has_begun, begun_until));
-                prop_assert_eq!(entry.has_begun_message(), has_begun && are_messages);
+                prop_assert_eq!(entry.begun_messages(), u32::from(has_begun && are_messages));
                 prop_assert_eq!(entry.messages as usize, if are_messages { left } else { 0 });
                 let lengths = ends.iter().scan(at, |start, end| {
                     let length = end.saturating_sub(*start);

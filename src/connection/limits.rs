@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::clock::Time;
 use crate::websocket::MessageLimits;
 
 /// The closing handshake, and the wait for a peer to hang up afterwards (Tomcat waited for ever:
@@ -13,8 +14,8 @@ pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// From a message's first byte to its last, for the first 64 KiB of it.
 pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What comes of a message in that time; from there on it may come as slowly as this.
-pub(super) const MESSAGE_BYTES_FREE: usize = 64 * 1024;
-pub(super) const MESSAGE_BYTES_PER_SECOND: u64 = 16 * 1024;
+const MESSAGE_BYTES_FREE: usize = 64 * 1024;
+const MESSAGE_BYTES_PER_SECOND: u64 = 16 * 1024;
 /// Pings and pongs a second; browsers send none of their own, libraries one in some seconds.
 pub const CONTROL_FRAMES_MAX: u32 = 200;
 /// A page is some 30 KB: enough for the slowest of phones.
@@ -33,4 +34,10 @@ pub struct ConnectionLimits {
     pub pong_timeout: Duration,
     /// Bytes that may wait for a peer that reads slowly.
     pub outbox_bytes_max: usize,
+}
+
+/// When a message that began at a time, and of which so much is there, has taken too long.
+pub(super) fn due((since, bytes): (Time, usize)) -> Time {
+    let further = bytes.saturating_sub(MESSAGE_BYTES_FREE) as u64;
+    since + MESSAGE_TIMEOUT + Duration::from_millis(further * 1000 / MESSAGE_BYTES_PER_SECOND)
 }

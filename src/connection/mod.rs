@@ -10,20 +10,24 @@ mod cause;
 mod entry;
 mod limits;
 mod outbox;
+mod outcome;
 mod patience;
+mod sink;
 mod slow_policy;
 mod state;
 
 use std::borrow::Cow;
-use std::io::{self, Write};
+use std::io;
 use std::time::Duration;
 
 pub use cause::Cause;
+use limits::due;
 pub use limits::{
     CLOSE_TIMEOUT, CONTROL_FRAMES_MAX, ConnectionLimits, MESSAGE_TIMEOUT, RESPONSE_TIMEOUT, WRITE_TIMEOUT,
 };
-use limits::{MESSAGE_BYTES_FREE, MESSAGE_BYTES_PER_SECOND};
-pub use outbox::{Backlog, Gap, Outbox, SendOutcome};
+pub use outbox::Outbox;
+pub use outcome::{Backlog, Gap, SendOutcome};
+pub use sink::Sink;
 pub use slow_policy::SlowPolicy;
 
 use state::{Handshake, Liveness, Stage, State};
@@ -174,7 +178,7 @@ impl Connection {
     pub fn handle_failure(&mut self, error: &io::Error) -> Option<Event<'static>> {
         let was_open = self.is_open();
         self.finish();
-        was_open.then(|| Event::Closed(Cause::Failed(error.kind())))
+        was_open.then(|| Event::Closed(Cause::of_failure(error.kind())))
     }
 
     /// Does what is due at `now`, which is [`Connection::deadline`] or later.
@@ -323,7 +327,8 @@ impl Connection {
         Cause::TooSlow(backlog)
     }
 
-    /// Writes what the socket takes. `true`: all is said, and our direction can be shut.
+    /// Writes what the socket takes. `true`: all is said, and our direction can be shut; then comes
+    /// [`Connection::handle_shut`], or this again.
     ///
     /// # Errors
     /// Those of the socket, except that it is full.
@@ -331,7 +336,7 @@ impl Connection {
         &mut self,
         now: Time,
         limits: &ConnectionLimits,
-        stream: &mut impl Write,
+        stream: &mut impl Sink,
     ) -> io::Result<bool> {
         self.outbox.flush(now, stream)?;
         if matches!(self.state, State::Open(Liveness::PingLeaving)) && !self.outbox.has_ping() {
@@ -342,10 +347,10 @@ impl Connection {
             return Ok(false);
         }
         match &mut self.state {
-            State::Closing { stage: stage @ Stage::Flushing, until } => {
-                *stage = Stage::AwaitingEnd;
-                *until = (*until).min(now + CLOSE_TIMEOUT);
-                Ok(true)
+            // Tried in vain, since there was no room for a goodbye, it is tried again when there is.
+            State::Closing { stage: Stage::Flushing, .. } => Ok(!self.outbox.is_blocked()),
+            State::Closing { stage: Stage::FlushingLast, .. } if stream.needs_goodbye() => {
+                Ok(!self.outbox.is_blocked())
             }
             State::Closing { stage: stage @ Stage::FlushingLast, .. } => {
                 *stage = Stage::Finished;
@@ -357,6 +362,14 @@ impl Connection {
                 Ok(false)
             }
             _ => Ok(false),
+        }
+    }
+
+    /// Our direction is shut.
+    pub fn handle_shut(&mut self, now: Time) {
+        if let State::Closing { stage, until } = &mut self.state {
+            *stage = stage.after_shut();
+            *until = (*until).min(now + CLOSE_TIMEOUT);
         }
     }
 
@@ -464,12 +477,6 @@ impl Connection {
         self.decoder = Decoder::default();
         self.state = State::Closing { stage: Stage::Finished, until: Time::NEVER };
     }
-}
-
-/// When a message that began at a time, and of which so much is there, has taken too long.
-fn due((since, bytes): (Time, usize)) -> Time {
-    let further = bytes.saturating_sub(MESSAGE_BYTES_FREE) as u64;
-    since + MESSAGE_TIMEOUT + Duration::from_millis(further * 1000 / MESSAGE_BYTES_PER_SECOND)
 }
 
 /// The time since the ping that this pong answers, if it is one of ours. A peer can lie about it, and changes

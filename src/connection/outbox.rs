@@ -1,17 +1,19 @@
 //! What one client has still to get: references to batches, a cursor, and control frames.
 //!
 //! Invariant: bytes leave in the order of the entries, and nothing is ever put inside a frame
-//! that has begun to leave.
+//! that has begun to leave, or before bytes that are sealed already ([`Sink::sealed`]).
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice, Write};
+use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::time::Duration;
 
 use super::entry::{ENTRY_BYTES, OutboxEntry};
+use super::outcome::{Backlog, Gap, SendOutcome};
 use super::patience::Patience;
+use super::sink::Sink;
 use crate::clock::Time;
-use crate::delivery::{Batch, BatchBuilder, Skipped};
+use crate::delivery::{Batch, BatchBuilder};
 use crate::websocket::{CloseFrame, Opcode, encode};
 
 /// Pieces handed to one `writev`. More rarely wait, and then another call does no harm.
@@ -45,40 +47,6 @@ struct Control {
     close: Option<CloseFrame>,
 }
 
-/// What became of the messages of a batch at one client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "the ledger wants to know"]
-pub enum SendOutcome {
-    /// The socket took them all.
-    Delivered,
-    /// So many of them wait.
-    Queued(u32),
-    /// The client was cut.
-    Dropped,
-    /// The client is gone.
-    Lost,
-}
-
-/// What was thrown away of a queue whose client stays.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Gap {
-    /// Messages that will not be sent.
-    pub skipped: Skipped,
-    /// Those that were skipped before, and of which the client has not been told: its notice is taken back.
-    pub untold: Skipped,
-    /// So many entries stay before it.
-    place: usize,
-}
-
-/// How far behind a client was when its queue was thrown away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Backlog {
-    /// Messages that will not be sent.
-    pub messages: u64,
-    /// Their bytes, headers included.
-    pub bytes: usize,
-}
-
 impl Outbox {
     /// Queues whole frames of a batch; none any more after [`Outbox::cut`].
     pub fn queue(&mut self, now: Time, batch: &Batch, range: Range<usize>) -> SendOutcome {
@@ -103,7 +71,7 @@ impl Outbox {
         now: Time,
         batch: &Batch,
         range: Range<usize>,
-        stream: &mut impl Write,
+        stream: &mut impl Sink,
     ) -> io::Result<SendOutcome> {
         if !self.is_idle() || self.is_cut {
             return Ok(self.queue(now, batch, range));
@@ -114,7 +82,35 @@ impl Outbox {
                 self.note_taken(now, written);
                 Ok(SendOutcome::Delivered)
             }
-            result => self.keep_rest(now, batch, range, result),
+            result => {
+                let outcome = self.keep_rest(now, batch, range, result);
+                self.note_sealed(stream.sealed());
+                outcome
+            }
+        }
+    }
+
+    /// Notes how many bytes at the front are sealed; all of them, after each write.
+    #[inline(always)]
+    fn note_sealed(&mut self, bytes: usize) {
+        if bytes > 0 {
+            self.begin_sealed(bytes);
+        }
+    }
+
+    /// What is sealed has begun to leave.
+    #[cold]
+    fn begin_sealed(&mut self, bytes: usize) {
+        assert!(bytes <= self.queued_bytes, "what is sealed was offered, and has not left");
+        let mut left = bytes;
+        let entries = self.front.iter_mut().chain(self.rest.iter_mut().flat_map(|rest| rest.iter_mut()));
+        for entry in entries {
+            let sealed = left.min(entry.bytes().len());
+            if sealed == 0 {
+                break;
+            }
+            entry.seal(sealed);
+            left -= sealed;
         }
     }
 
@@ -159,7 +155,7 @@ impl Outbox {
     ///
     /// # Errors
     /// Those of the socket, except that it is full.
-    pub fn flush(&mut self, now: Time, stream: &mut impl Write) -> io::Result<()> {
+    pub fn flush(&mut self, now: Time, stream: &mut impl Sink) -> io::Result<()> {
         while !self.is_blocked {
             self.admit_control(now);
             let Some(front) = &self.front else { return Ok(()) };
@@ -182,8 +178,17 @@ impl Outbox {
             };
             self.is_blocked = written < wanted;
             self.advance(now, written);
+            self.note_sealed(stream.sealed());
+            if stream.has_moved() {
+                self.note_taken(now, 0);
+            }
         }
         Ok(())
+    }
+
+    /// The socket is full, though not of what is here: its stream has something to say itself.
+    pub fn block(&mut self) {
+        self.is_blocked = true;
     }
 
     /// The socket says that it is writable again.
@@ -202,20 +207,22 @@ impl Outbox {
         self.note_taken(now, 0);
         self.is_cut = true;
         let mut backlog = Backlog { messages: 0, bytes: 0 };
-        let mut kept = None;
+        let mut kept = VecDeque::new();
         for mut entry in self.front.take().into_iter().chain(*self.rest.take().unwrap_or_default()) {
-            backlog.messages += u64::from(entry.messages - u32::from(entry.has_begun_message()));
+            let begun_messages = entry.begun_messages();
+            backlog.messages += u64::from(entry.messages - begun_messages);
             backlog.bytes += entry.end - entry.begun_until();
             if entry.has_begun {
-                assert!(kept.is_none(), "one frame at a time can have begun to leave");
+                assert!(kept.is_empty() || entry.is_sealed(), "one frame at a time can have begun to leave");
                 entry.end = entry.begun_until();
-                entry.messages = u32::from(entry.has_begun_message());
-                kept = Some(entry);
+                entry.messages = begun_messages;
+                kept.push_back(entry);
             }
         }
         self.queued_bytes -= backlog.bytes;
-        self.queued_messages = kept.as_ref().map_or(0, |entry: &OutboxEntry| entry.messages);
-        self.front = kept;
+        self.queued_messages = kept.iter().map(|entry| entry.messages).sum();
+        self.front = kept.pop_front();
+        self.rest = (!kept.is_empty()).then(|| Box::new(kept));
         self.assert_invariants();
         backlog
     }
@@ -478,10 +485,12 @@ fn taken(attempt: io::Result<usize>) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use proptest::prelude::*;
 
     use super::*;
-    use crate::delivery::Meter;
+    use crate::delivery::{Meter, Skipped};
     use crate::websocket::{CloseCode, Kind};
 
     const NOW: Time = Time::from_millis(5);
@@ -493,6 +502,8 @@ mod tests {
         taken: Vec<u8>,
         calls: usize,
     }
+
+    impl Sink for Pipe {}
 
     impl Write for Pipe {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -58,6 +58,17 @@ impl Stage {
     pub(super) fn after_close(rest: &[u8]) -> Stage {
         if rest.is_empty() { Stage::FlushingLast } else { Stage::Flushing }
     }
+
+    /// After the end of our direction, which comes behind all that was queued.
+    pub(super) fn after_shut(self) -> Stage {
+        match self {
+            Stage::Flushing => Stage::AwaitingEnd,
+            Stage::FlushingLast => Stage::Finished,
+            Stage::AwaitingClose | Stage::AwaitingEnd | Stage::Finished => {
+                unreachable!("our direction ends once, when all is said")
+            }
+        }
+    }
 }
 
 impl Handshake {

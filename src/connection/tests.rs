@@ -54,6 +54,9 @@ impl Peer {
 
     fn flush(&mut self, now: u64) -> (bool, Vec<u8>) {
         let ends = self.connection.flush(at(now), &LIMITS, &mut self.sent).expect("memory takes all");
+        if ends {
+            self.connection.handle_shut(at(now));
+        }
         (ends, std::mem::take(&mut self.sent))
     }
 }

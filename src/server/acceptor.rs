@@ -170,8 +170,10 @@ fn turn_away<S: Stream>(
             // It may not have asked yet; whatever it asks, this is the answer. What it has sent is read,
             // or the answer might be lost with it (RFC 1122 §4.2.2.13).
             let _ = stream.read(&mut [0; 1024]);
-            let _ = stream.write(&server.turn_away(now));
-            let _ = stream.shutdown_write();
+            let answer = server.turn_away(now);
+            if !stream.is_shaking() && stream.write(&answer).is_ok_and(|length| length == answer.len()) {
+                let _ = stream.shutdown_write();
+            }
             Some(AcceptState::Ready)
         }
         // Nobody waits: the next one will be an edge.

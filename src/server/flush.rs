@@ -1,13 +1,16 @@
 //! The fourth phase: one write for each client that has something to get or to end.
 
+use std::io;
+
 use super::books::{Books, Counted, Posting};
-use super::clients::{Clients, Flag};
+use super::clients::{Client, Clients, Flag};
 use super::ending::fail;
 use super::laggard::{Gaps, limit_queue};
 use super::limits::ServerLimits;
 use super::prices;
 use super::stream::Stream;
 use crate::clock::Now;
+use crate::connection::Outbox;
 
 /// Writes within the turn's budget: a crowd of slow readers who all find time at once waits for some turns.
 pub(super) fn flush<S: Stream>(
@@ -26,19 +29,13 @@ pub(super) fn flush<S: Stream>(
         }
         let sent_before = books.counters.sent_bytes;
         let before = client.connection.queued_messages();
-        let bytes = &mut books.counters.sent_bytes;
-        let stream = &mut Counted { stream: &mut client.stream, bytes };
-        let is_over = match client.connection.flush(now.time, &limits.connection, stream) {
-            Ok(false) => Ok(()),
-            Ok(true) => client.stream.shutdown_write(),
-            Err(error) => Err(error),
-        };
+        let written = write(now, client, limits, &mut books.counters.sent_bytes);
         let sent = books.counters.sent_bytes - sent_before;
         work += prices::WRITE + usize::try_from(sent).unwrap_or(usize::MAX);
         let left = u64::from(before - client.connection.queued_messages());
         books.ledger.record(client.account, Posting::Unqueued(left));
         books.ledger.record(client.account, Posting::Delivered(left));
-        if let Err(error) = is_over {
+        if let Err(error) = written {
             fail(now, clients, books, id, &error);
             continue;
         }
@@ -48,4 +45,44 @@ pub(super) fn flush<S: Stream>(
         }
         clients.arm(now, id);
     }
+}
+
+/// Writes what the stream has to say itself and what the client is to get, and ends our direction behind the last.
+fn write<S: Stream>(
+    now: Now,
+    client: &mut Client<S>,
+    limits: &ServerLimits,
+    sent_bytes: &mut u64,
+) -> io::Result<()> {
+    let Client { stream, connection, .. } = client;
+    flush_own(stream, connection.outbox())?;
+    if stream.is_shaking() {
+        // Who is refused before that is over is not told why: it would cost a handshake.
+        let may_wait = connection.is_awaiting_handshake();
+        return if may_wait { Ok(()) } else { Err(io::ErrorKind::NotConnected.into()) };
+    }
+    let has_said_all =
+        connection.flush(now.time, &limits.connection, &mut Counted { stream, bytes: sent_bytes })?;
+    flush_own(stream, connection.outbox())?;
+    if !has_said_all || connection.outbox().is_blocked() {
+        return Ok(());
+    }
+    match stream.shutdown_write() {
+        Ok(()) => connection.handle_shut(now.time),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => connection.outbox().block(),
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// Writes what a stream has to say itself, as far as there is room.
+fn flush_own<S: Stream>(stream: &mut S, outbox: &mut Outbox) -> io::Result<()> {
+    while stream.wants_write() && !outbox.is_blocked() {
+        match stream.flush() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => outbox.block(),
+            result => return result,
+        }
+    }
+    Ok(())
 }

@@ -224,7 +224,7 @@ impl<S: Stream> Server<S> {
         }
         if readiness.is_writable {
             client.connection.outbox().unblock();
-            self.clients.mark_flushable(id);
+            self.clients.mark_stream_flushable(id);
         }
         if readiness.is_readable || readiness.is_read_closed {
             self.clients.mark_runnable(id);

@@ -45,7 +45,7 @@ impl<S: Stream> Server<S> {
                 // Whose turn it is certainly gets on, by as much as a client may do.
                 used += self.read_client(now, id, Allowance { bytes: budget, is_owed });
                 is_owed = false;
-                self.clients.mark_flushable(id);
+                self.clients.mark_stream_flushable(id);
                 self.clients.arm(now, id);
             }
         }
@@ -105,10 +105,12 @@ impl<S: Stream> Server<S> {
                     used += length;
                     self.books.counters.received_bytes += length as u64;
                     let is_carrying = self.handle_scratch(now, id, length, chunk, allowance);
-                    // A short read has emptied the socket; the next byte is a new edge. Only an
-                    // end that is already there brings none.
-                    let is_read_closed = self.clients[id].flags.contains(Flag::ReadClosed);
-                    if length < chunk && !is_carrying && !is_read_closed {
+                    // Of an emptied socket the next byte is a new edge. Only an end that is already
+                    // there brings none.
+                    let client = &self.clients[id];
+                    let is_read_closed = client.flags.contains(Flag::ReadClosed);
+                    let is_drained = client.stream.is_drained(length, chunk);
+                    if is_drained && !is_carrying && !is_read_closed {
                         return (used, false);
                     }
                 }

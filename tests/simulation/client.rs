@@ -6,59 +6,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use serde_json::Value;
 
 use crate::driver::Driver;
+pub(crate) use crate::habits::{Ending, Pace, Stage, Wish};
 use crate::judge::{Heard, Judge, Message};
+use crate::sealing::Tunnel;
 use crate::speech;
 use crate::support::random::Random;
-
-/// What a client connects for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Wish {
-    Room(String),
-    Topic {
-        name: String,
-        hears_self: bool,
-    },
-    Echo,
-    /// A request that is no handshake, and the status of its answer.
-    Request(&'static str, u16),
-}
-
-/// How a client ends, once it has said all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
-    /// Stays until it is asked to leave, then closes.
-    Stay,
-    Close(u16),
-    /// The word `quit`, in a room.
-    Quit,
-    /// Ends its direction without a close frame, and reads on.
-    HangUp,
-    Reset,
-    Vanish,
-    /// One of [`speech::VIOLATIONS`].
-    Violate(usize),
-}
-
-/// How fast a client reads and sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pace {
-    Eager,
-    /// Reads a few bytes at a time, and has small buffers.
-    Slow,
-    /// Sends a few bytes at a time.
-    Dribble,
-    /// Reads nothing before this time.
-    Late(u64),
-    Never,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
-    Waiting,
-    Speaking,
-    Leaving,
-    Gone,
-}
 
 /// A client and its side of a connection.
 #[derive(Debug)]
@@ -108,6 +60,7 @@ pub(crate) struct Client {
     pub(crate) uses_refs: bool,
     /// What it has said and is not acknowledged, as it is written.
     unacknowledged: Option<Vec<u8>>,
+    pub(crate) tunnel: Tunnel,
     judge: Judge,
     outgoing: VecDeque<u8>,
     pings: VecDeque<Vec<u8>>,
@@ -149,6 +102,7 @@ impl Client {
             sent_by_others: Vec::new(),
             uses_refs: false,
             unacknowledged: None,
+            tunnel: Tunnel::default(),
             judge: Judge::default(),
             outgoing: VecDeque::new(),
             pings: VecDeque::new(),
@@ -180,7 +134,7 @@ impl Client {
         // Who hangs up and reads on has five seconds for it, which a slow one may need for its link alone.
         let has_time = self.ending != Ending::HangUp || self.pace != Pace::Slow;
         let reads = matches!(self.pace, Pace::Eager | Pace::Slow | Pace::Dribble);
-        is_fair && has_time && reads && !self.is_expendable
+        is_fair && has_time && reads && !self.is_expendable && self.tunnel.was_prompt()
     }
 
     /// Where messages meet: rooms and topics are different places.
@@ -216,8 +170,8 @@ impl Client {
             return self.stage == Stage::Waiting && self.next_at <= driver.time;
         };
         let network = driver.network.borrow();
-        !self.outgoing.is_empty()
-            || (self.reads(driver.time) && network.has_news(link))
+        (!self.outgoing.is_empty() && self.tunnel.is_open())
+            || ((self.reads(driver.time) || !self.tunnel.is_open()) && network.has_news(link))
             || (self.has_plans() && self.next_at <= driver.time)
             || (self.pace == Pace::Never && network.is_dropped(link))
     }
@@ -282,10 +236,11 @@ impl Client {
 
     fn connect(&mut self, driver: &mut Driver, random: &mut Random) {
         self.link = driver.connect(self.address(), self.window);
-        if self.link.is_none() {
+        let Some(link) = self.link else {
             self.stage = Stage::Gone;
             return;
-        }
+        };
+        self.tunnel.greet(&mut driver.network.borrow_mut(), link, driver.time);
         self.stage = Stage::Speaking;
         let slow = self.slow.map_or(String::new(), |slow| format!("&slow={slow}"));
         let request = match &self.wish {
@@ -307,14 +262,14 @@ impl Client {
 
     fn read(&mut self, driver: &mut Driver, random: &mut Random) {
         let Some(link) = self.link.filter(|_| self.stage != Stage::Gone) else { return };
-        if !self.reads(driver.time) {
+        if !self.reads(driver.time) && self.tunnel.is_open() {
             if driver.network.borrow().is_dropped(link) {
                 self.stage = Stage::Gone;
             }
             return;
         }
         let most = if self.pace == Pace::Slow { random.between(1, 60) } else { usize::MAX };
-        let taken = driver.network.borrow_mut().take(link, most);
+        let taken = self.tunnel.take(&mut driver.network.borrow_mut(), link, most, driver.time);
         for heard in self.judge.hear(&taken.bytes) {
             self.note(heard, random);
         }
@@ -328,9 +283,13 @@ impl Client {
             let is_turned_away = driver.network.borrow().was_turned_away(link);
             if is_waited_for && !matches!(self.pace, Pace::Late(_)) && !is_turned_away {
                 self.judge.assert_whole(self.number);
+                // Who has asked nothing is told nothing.
+                if self.is_open || self.answered.is_some() {
+                    self.tunnel.assert_whole(self.number);
+                }
             }
             if !self.end_sent {
-                driver.network.borrow_mut().end(link);
+                self.tunnel.end(&mut driver.network.borrow_mut(), link, false);
             }
             self.outgoing.clear();
             self.stage = Stage::Gone;
@@ -476,7 +435,9 @@ impl Client {
     }
 
     fn write(&mut self, driver: &mut Driver, random: &mut Random) {
-        let Some(link) = self.link.filter(|_| self.stage != Stage::Gone) else { return };
+        let Some(link) = self.link.filter(|_| self.stage != Stage::Gone && self.tunnel.is_open()) else {
+            return;
+        };
         let length = match self.pace {
             Pace::Dribble => random.between(1, 8),
             _ if random.chance(50) => random.between(1, 200),
@@ -485,11 +446,11 @@ impl Client {
         let length = length.min(self.outgoing.len());
         if length > 0 {
             let bytes: Vec<u8> = self.outgoing.drain(..length).collect();
-            driver.network.borrow_mut().send(link, &bytes);
+            self.tunnel.send(&mut driver.network.borrow_mut(), link, &bytes);
         }
         let hangs_up = self.ending == Ending::HangUp && self.stage == Stage::Leaving;
         if hangs_up && self.outgoing.is_empty() && !self.end_sent && self.closed.is_none() {
-            driver.network.borrow_mut().end(link);
+            self.tunnel.end(&mut driver.network.borrow_mut(), link, true);
             self.end_sent = true;
         }
     }

@@ -13,7 +13,8 @@ use wsloop::clock::{Clock, Now, Time};
 use wsloop::forms::Forms;
 use wsloop::server::{Acceptor, Environment, Listener, Server, ServerLimits, Site, Surface};
 
-use crate::network::{Network, SimulatedStream, Weather};
+use crate::network::{Network, Weather};
+use crate::sealing::Transport;
 use crate::support::random::Random;
 use crate::swarm::Faults;
 
@@ -31,6 +32,8 @@ pub(crate) struct AcceptSource {
     has_failed: bool,
     /// Not more wait than a turn takes, so that whoever waits after it has no reason to.
     waits_in_vain: bool,
+    /// Streams seal what is written, each in its own way.
+    pub(crate) sealing: Option<Random>,
 }
 
 const EMFILE: i32 = 24;
@@ -48,7 +51,7 @@ const TURNS_AT_ONCE_MAX: usize = 10_000;
 /// A server on a simulated network.
 pub(crate) struct Driver {
     limits: ServerLimits,
-    pub(crate) server: Server<SimulatedStream>,
+    pub(crate) server: Server<Transport>,
     pub(crate) network: Rc<RefCell<Network>>,
     /// Milliseconds since the start.
     pub(crate) time: u64,
@@ -91,6 +94,7 @@ impl Driver {
             faults: Faults::default(),
             has_failed: false,
             waits_in_vain: false,
+            sealing: None,
         };
         let site = Site::new(vec!["localhost".to_owned()], Vec::new(), true);
         Driver {
@@ -265,12 +269,12 @@ impl Driver {
     }
 }
 
-impl Listener<SimulatedStream> for AcceptSource {
+impl Listener<Transport> for AcceptSource {
     fn surface(&self) -> Surface {
         Surface::Everything
     }
 
-    fn accept(&mut self) -> io::Result<(SimulatedStream, SocketAddr)> {
+    fn accept(&mut self) -> io::Result<(Transport, SocketAddr)> {
         if self.backlog.is_empty() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -283,10 +287,15 @@ impl Listener<SimulatedStream> for AcceptSource {
             return Err(io::Error::from_raw_os_error(*self.random.pick(&ACCEPT_ERRORS)));
         }
         let (link, address) = self.backlog.pop_front().expect("not empty");
-        Ok((Network::open(&self.network, link), address))
+        let socket = Network::open(&self.network, link);
+        let stream = match &mut self.sealing {
+            Some(random) => Transport::sealing(socket, random),
+            None => Transport::plain(socket),
+        };
+        Ok((stream, address))
     }
 
-    fn register(&mut self, stream: &mut SimulatedStream, token: usize) -> io::Result<()> {
+    fn register(&mut self, stream: &mut Transport, token: usize) -> io::Result<()> {
         stream.register(token);
         Ok(())
     }

@@ -11,12 +11,14 @@ mod client;
 mod deadlines;
 mod driver;
 mod floods;
+mod habits;
 mod judge;
 mod limits;
 mod network;
 mod order;
 mod parity;
 mod resume;
+mod sealing;
 mod speech;
 #[path = "../support/mod.rs"]
 mod support;
@@ -31,8 +33,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const SEEDS: u64 = 1_000;
 
 /// Seeds that failed once, each with what was wrong.
-const REGRESSIONS: [(u64, &str); 3] = [
+const REGRESSIONS: [(u64, &str); 4] = [
     (17, "a request that waited for the broker was opened after the shutdown had begun, and not told of it"),
+    (1_355, "who took much and read it at once is waited for as if it had not, and the judge did not know"),
     (2_328, "what came behind a request that waited, and was refused, was never read"),
     (13_151, "a gap began behind its end: a part of a batch was skipped after what stood behind it"),
 ];

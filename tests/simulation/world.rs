@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use wsloop::broker::Broker;
 use wsloop::server::ServerLimits;
 
 use crate::actor::{Actor, Temper};
@@ -11,6 +12,7 @@ use crate::client::{Client, Ending, Pace, Stage, Wish};
 use crate::driver::Driver;
 use crate::network::Weather;
 use crate::order;
+use crate::sealing::Tunnel;
 use crate::speech::VIOLATIONS;
 use crate::support::limits::LIMITS;
 use crate::support::random::Random;
@@ -108,13 +110,12 @@ impl World {
             let is_too_much = |client: &Client| client.skips && (is_tight || client.is_json);
             clients.iter_mut().for_each(|client| client.is_expendable = is_too_much(client));
         }
-        let (temper, pending) = (Temper::drawn(seed), Rc::new(Cell::new(0)));
-        let broker = temper.map(|temper| Actor::boxed(seed, temper, &pending));
-        clients
-            .iter_mut()
-            .for_each(|client| client.uses_refs = temper.is_some_and(|temper| temper.refuses > 0));
+        let pending = Rc::new(Cell::new(0));
+        let (broker, uses_refs) = broker(seed, &pending);
+        clients.iter_mut().for_each(|client| client.uses_refs = uses_refs);
         let mut driver = Driver::with_broker(limits, Random::new(random.next()), weather, broker);
         driver.door.faults = faults;
+        seal(seed, &mut driver, &mut clients);
         let may_hold_back = limits.rate.is_some();
         let world = World {
             random,
@@ -127,7 +128,7 @@ impl World {
             pending,
             is_traced,
         };
-        world.trace(|| format!("{temper:?}"));
+        world.trace(|| format!("{:?}", Temper::drawn(seed)));
         world.trace(|| format!("{:?}, {faults:?}", world.swarm));
         world.trace(|| format!("{weather:?}, stops at {stops_at:?}, {limits:?}"));
         world
@@ -362,6 +363,25 @@ impl World {
         if self.is_traced {
             eprintln!("{:>8} ms  {}", self.driver.time, line());
         }
+    }
+}
+
+/// A broker that is elsewhere, in some runs; and whether it may refuse what has a `ref`.
+fn broker(seed: u64, pending: &Rc<Cell<usize>>) -> (Option<Box<dyn Broker>>, bool) {
+    let temper = Temper::drawn(seed);
+    let broker = temper.map(|temper| Actor::boxed(seed, temper, pending));
+    (broker, temper.is_some_and(|temper| temper.refuses > 0))
+}
+
+/// In a third of the runs all streams seal what they carry. Drawn apart from everything else, so that the other seeds
+/// keep their runs.
+fn seal(seed: u64, driver: &mut Driver, clients: &mut [Client]) {
+    let mut sealing = Random::new(seed ^ 0x5EA1_ED5E_A1ED_5EA1);
+    if sealing.is_one_of(3) {
+        for client in clients {
+            client.tunnel = Tunnel::sealed(Random::new(sealing.next()));
+        }
+        driver.door.sealing = Some(sealing);
     }
 }
 

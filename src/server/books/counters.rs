@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::io::{self, IoSlice, Write};
 
 use super::times::Times;
-use crate::connection::Cause;
+use crate::connection::{Cause, Sink};
 use crate::http::Refusal;
+use crate::server::stream::Stream;
 
 /// Counted since the start.
 #[derive(Debug, Default)]
@@ -92,6 +93,23 @@ impl<S: Write> Write for Counted<'_, S> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.stream.flush()
+    }
+}
+
+impl<S: Stream> Sink for Counted<'_, S> {
+    #[inline(always)]
+    fn sealed(&self) -> usize {
+        self.stream.sealed()
+    }
+
+    #[inline(always)]
+    fn has_moved(&self) -> bool {
+        self.stream.has_moved()
+    }
+
+    #[inline(always)]
+    fn needs_goodbye(&self) -> bool {
+        self.stream.needs_goodbye()
     }
 }
 

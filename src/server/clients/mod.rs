@@ -25,6 +25,7 @@ pub(crate) use read_queue::{Load, ReadQueue};
 use crate::clock::{Now, Time};
 use crate::connection::SendOutcome;
 use crate::id::ClientId;
+use crate::server::stream::Stream;
 
 /// Who is connected, and who is served when.
 #[derive(Debug)]
@@ -141,8 +142,24 @@ impl<S> Clients<S> {
 
     /// Flushes a client in this turn or in one of the next, if there is anything to flush.
     pub(crate) fn mark_flushable(&mut self, id: ClientId) {
-        let client = &mut self.slab[id.index()];
-        if client.connection.wants_flush() && client.flags.insert(Flag::Flushable) {
+        if self.slab[id.index()].connection.wants_flush() {
+            self.push_flushable(id);
+        }
+    }
+
+    /// The same, also if only its stream has something to say.
+    pub(crate) fn mark_stream_flushable(&mut self, id: ClientId)
+    where
+        S: Stream,
+    {
+        let Client { stream, connection, .. } = &self.slab[id.index()];
+        if connection.wants_flush() || stream.wants_write() {
+            self.push_flushable(id);
+        }
+    }
+
+    fn push_flushable(&mut self, id: ClientId) {
+        if self.slab[id.index()].flags.insert(Flag::Flushable) {
             self.flushable.push_back(id);
         }
     }
