@@ -94,7 +94,7 @@ impl Outbox {
     /// Notes how many bytes at the front are sealed; all of them, after each write.
     #[inline(always)]
     fn note_sealed(&mut self, bytes: usize) {
-        if bytes > 0 {
+        if bytes > 0 && !planted!("tail_forgotten") {
             self.begin_sealed(bytes);
         }
     }
@@ -404,8 +404,10 @@ impl Outbox {
         entry.is_urgent = true;
         let Some(front) = &mut self.front else { return self.push_back(now, entry) };
         self.queued_bytes += entry.bytes().len();
-        let goes_first =
-            |other: &OutboxEntry| other.is_urgent || other.has_begun && !planted!("ping_inside_a_frame");
+        let is_pushed_back = |other: &OutboxEntry| {
+            planted!("ping_inside_a_frame") || planted!("sealed_twice") && other.is_sealed()
+        };
+        let goes_first = |other: &OutboxEntry| other.is_urgent || other.has_begun && !is_pushed_back(other);
         if goes_first(front) {
             let rest = self.rest.get_or_insert_default();
             let place = rest.iter().position(|other| !goes_first(other)).unwrap_or(rest.len());
@@ -827,6 +829,153 @@ mod tests {
             assert_eq!(outbox.has_ping(), wanted, "{room}");
         }
         assert!(outbox.is_empty());
+    }
+
+    /// A socket behind a stream that seals all that it is offered into one record, of which `room` bytes leave at a
+    /// time. As many bytes as its content has a record has.
+    #[derive(Default)]
+    struct Sealing {
+        room: usize,
+        /// The content of the record that has left in part, and how much of that has.
+        tail: Vec<u8>,
+        gone: usize,
+        has_moved: bool,
+        taken: Vec<u8>,
+    }
+
+    impl Sink for Sealing {
+        fn sealed(&self) -> usize {
+            self.tail.len()
+        }
+
+        fn has_moved(&self) -> bool {
+            self.has_moved
+        }
+    }
+
+    impl Write for Sealing {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.write_vectored(&[IoSlice::new(bytes)])
+        }
+
+        fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            let offered: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+            assert!(offered.starts_with(&self.tail), "offered again, unchanged and first");
+            if self.tail.is_empty() {
+                (self.tail, self.gone) = (offered, 0);
+            }
+            let length = self.room.min(self.tail.len() - self.gone);
+            (self.room, self.gone) = (self.room - length, self.gone + length);
+            self.has_moved = length > 0 && self.gone < self.tail.len();
+            if self.gone < self.tail.len() {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            self.taken.append(&mut self.tail);
+            Ok(self.gone)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn nothing_goes_inside_a_sealed_tail_or_before_it() {
+        type Step = fn(&mut Outbox);
+        // Two batches of 10 and 5 bytes are sealed, and a third waits behind them, which is whole or cut to what is
+        // sealed of it.
+        let steps: [(&str, Step, &[u8]); 6] = [
+            ("nothing", |_| {}, b"\x81\x03one\x81\x03two\x81\x03six\x81\x03ten"),
+            (
+                "a pong",
+                |outbox| outbox.queue_pong(b"x"),
+                b"\x81\x03one\x81\x03two\x81\x03six\x8A\x01x\x81\x03ten",
+            ),
+            (
+                "a ping",
+                |outbox| outbox.queue_ping([1; 8]),
+                b"\x81\x03one\x81\x03two\x81\x03six\x89\x08\x01\x01\x01\x01\x01\x01\x01\x01\x81\x03ten",
+            ),
+            (
+                "a close frame",
+                |outbox| outbox.queue_close(CloseFrame::new(CloseCode::NORMAL, "")),
+                b"\x81\x03one\x81\x03two\x81\x03six\x81\x03ten\x88\x02\x03\xe8",
+            ),
+            (
+                "a cut",
+                |outbox| {
+                    assert_eq!(outbox.cut(NOW), Backlog { messages: 1, bytes: 5 });
+                    assert_eq!(outbox.queued_messages(), 3);
+                },
+                b"\x81\x03one\x81\x03two\x81\x03six",
+            ),
+            (
+                "a skip",
+                |outbox| {
+                    let gap = outbox.skip(0);
+                    assert_eq!((gap.skipped.messages, gap.place), (1, 2));
+                    let notice = encode::notice(Kind::Text, b"gap", gap.skipped, &Meter::default());
+                    outbox.queue_notice(NOW, gap, notice);
+                },
+                b"\x81\x03one\x81\x03two\x81\x03six\x81\x03gap",
+            ),
+        ];
+        for (what, step, wanted) in steps {
+            for room in [0, 1, 7, 12] {
+                let mut outbox = Outbox { is_blocked: true, ..Outbox::default() };
+                let mut stream = Sealing { room, ..Sealing::default() };
+                queue(&mut outbox, &batch(&[b"one", b"two"]));
+                queue(&mut outbox, &batch(&[b"six"]));
+                outbox.unblock();
+                outbox.flush(NOW, &mut stream).expect("no room");
+                queue(&mut outbox, &batch(&[b"ten"]));
+                assert_eq!((outbox.queued_messages(), outbox.queued_bytes()), (4, 20), "no record has left");
+                step(&mut outbox);
+                stream.room = 1_000;
+                while !outbox.is_empty() {
+                    outbox.unblock();
+                    outbox.flush(NOW, &mut stream).expect("room");
+                }
+                outbox.unblock();
+                assert_eq!(stream.taken, wanted, "{what}, {room} bytes");
+                assert!(outbox.is_idle() && outbox.queued_messages() == 0, "{what}, {room} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn a_cut_keeps_the_frames_of_which_a_part_is_sealed() {
+        let mut outbox = Outbox { is_blocked: true, ..Outbox::default() };
+        let batch = batch(&[b"one", b"two", b"six", b"ten"]);
+        // Sealed bytes, the messages of them, and what is kept: to the end of the frame in which they end.
+        for (sealed, messages, bytes) in
+            [(1, 1, 5), (5, 1, 5), (6, 2, 10), (10, 2, 10), (11, 3, 15), (20, 4, 20)]
+        {
+            queue(&mut outbox, &batch);
+            outbox.note_sealed(sealed);
+            let backlog = Backlog { messages: 4 - messages, bytes: 20 - bytes };
+            assert_eq!(outbox.cut(NOW), backlog, "{sealed}");
+            assert_eq!((u64::from(outbox.queued_messages()), outbox.queued_bytes()), (messages, bytes));
+            outbox = Outbox { is_blocked: true, ..Outbox::default() };
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_record_that_moves_shows_that_the_peer_reads() {
+        let timeout = Duration::from_secs(10);
+        let (mut outbox, mut stream) = (Outbox::default(), Sealing { room: 3, ..Sealing::default() });
+        let batch = batch(&[b"one"]);
+        let sent = outbox.send(NOW, &batch, all(&batch), &mut stream).expect("a stream does not fail");
+        assert_eq!(sent, SendOutcome::Queued(1));
+        for (now, room, taken_at) in
+            [(50, 0, NOW), (60, 1, Time::from_millis(60)), (70, 0, Time::from_millis(60))]
+        {
+            stream.room = room;
+            outbox.unblock();
+            outbox.flush(Time::from_millis(now), &mut stream).expect("no room");
+            assert_eq!(outbox.stalled_at(timeout), taken_at + timeout, "{now}");
+        }
+        assert_eq!(outbox.queued_messages(), 1, "it is delivered when its record has left");
     }
 
     proptest! {

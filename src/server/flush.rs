@@ -67,12 +67,19 @@ fn write<S: Stream>(
     let has_said_all =
         connection.flush(now.time, &limits.connection, &mut Counted { stream, bytes: sent_bytes })?;
     flush_own(stream, connection.outbox())?;
-    if !has_said_all || connection.outbox().is_blocked() {
+    let is_early = planted!("goodbye_too_early") && stream.needs_goodbye() && connection.wants_flush();
+    let may_shut = has_said_all && !connection.outbox().is_blocked() || is_early;
+    if !may_shut {
         return Ok(());
     }
     match stream.shutdown_write() {
         Ok(()) => connection.handle_shut(now.time),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => connection.outbox().block(),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            connection.outbox().block();
+            if planted!("goodbye_not_retried") {
+                connection.handle_shut(now.time);
+            }
+        }
         Err(error) => return Err(error),
     }
     Ok(())

@@ -17,15 +17,19 @@ enum Caught {
 use Caught::{By, Within};
 
 /// The bugs, and how each must be caught.
-const BUGS: [(&str, Caught); 28] = [
+const BUGS: [(&str, Caught); 34] = [
     ("accepting_not_resumed", Within(100)),
     ("budget_ignored", Within(500)),
     ("close_overtakes", Within(100)),
+    ("cut_inside_a_tail", Within(3_000)),
     ("cut_off_and_forgotten", Within(100)),
+    ("drained_wrongly_assumed", Within(100)),
     ("earlier_gap_forgotten", Within(500)),
     ("end_not_looked_for", Within(100)),
     ("expired_before_written", Within(500)),
     ("floods_evade_deadlines", By("floods::a_reader_that_stalls_does_not_evade_its_deadline_by_flooding")),
+    ("goodbye_not_retried", Within(500)),
+    ("goodbye_too_early", Within(100)),
     ("interrupted_and_forgotten", Within(500)),
     ("leave_not_told", Within(500)),
     ("leaver_hears_the_future", Within(100)),
@@ -39,12 +43,14 @@ const BUGS: [(&str, Caught); 28] = [
     ("reserve_not_renewed", Within(500)),
     ("room_not_noticed", Within(100)),
     ("rooms_pile_up", Within(100)),
+    ("sealed_twice", Within(500)),
     ("seat_not_updated", Within(100)),
     ("sender_hears_itself", Within(100)),
     ("skip_drops_pongs", Within(3_000)),
     ("skip_tears_a_frame", Within(500)),
     ("stall_not_timed", Within(2_000)),
     ("standstill_counts", Within(2_000)),
+    ("tail_forgotten", Within(500)),
     ("turn_not_bounded", By("floods::a_packet_of_expensive_messages_is_dealt_with_over_many_turns")),
 ];
 

@@ -4,7 +4,7 @@ use wsloop::server::ServerLimits;
 
 use crate::client::{Client, Ending, Pace, Stage, Wish};
 use crate::driver::Driver;
-use crate::network::Weather;
+use crate::network::{STALL_OF_RECORDS, Weather};
 use crate::order;
 use crate::sealing::Tunnel;
 use crate::speech::VIOLATIONS;
@@ -112,6 +112,7 @@ impl World {
                 client.tunnel = Tunnel::sealed(Random::new(sealing.next()));
             }
             driver.door.sealing = Some(sealing);
+            driver.network.borrow_mut().stall_max += STALL_OF_RECORDS;
         }
         let may_hold_back = limits.rate.is_some();
         let world = World { random, driver, swarm, clients, stops_at, is_sluggish, may_hold_back, is_traced };
