@@ -819,6 +819,136 @@ mod tests {
         assert!(outbox.is_empty());
     }
 
+    /// A socket behind a stream that seals all that it is offered into one record, of which `room` bytes leave at a
+    /// time. As many bytes as its content has a record has.
+    #[derive(Default)]
+    struct Sealing {
+        room: usize,
+        /// The content of the record that has left in part, and how much of that has.
+        tail: Vec<u8>,
+        gone: usize,
+        has_moved: bool,
+        taken: Vec<u8>,
+    }
+
+    impl Sink for Sealing {
+        fn sealed(&self) -> usize {
+            self.tail.len()
+        }
+
+        fn has_moved(&self) -> bool {
+            self.has_moved
+        }
+    }
+
+    impl Write for Sealing {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.write_vectored(&[IoSlice::new(bytes)])
+        }
+
+        fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            let offered: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+            assert!(offered.starts_with(&self.tail), "offered again, unchanged and first");
+            if self.tail.is_empty() {
+                (self.tail, self.gone) = (offered, 0);
+            }
+            let length = self.room.min(self.tail.len() - self.gone);
+            (self.room, self.gone) = (self.room - length, self.gone + length);
+            self.has_moved = length > 0 && self.gone < self.tail.len();
+            if self.gone < self.tail.len() {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            self.taken.append(&mut self.tail);
+            Ok(self.gone)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Of three batches the last one may go.
+    fn skip_one(outbox: &mut Outbox) {
+        let gap = outbox.skip(0);
+        assert_eq!((gap.skipped.messages, gap.place), (1, 2));
+        outbox.queue_notice(NOW, gap, encode::notice(Kind::Text, b"gap", gap.skipped, &Meter::default()));
+    }
+
+    #[test]
+    fn nothing_goes_inside_a_sealed_tail_or_before_it() {
+        type Step = fn(&mut Outbox);
+        // Two batches are sealed, and a third waits behind them: what goes between, and what is left of it.
+        let steps: [(&str, Step, &[u8]); 6] = [
+            ("nothing", |_| {}, b"\x81\x03ten"),
+            ("a pong", |outbox| outbox.queue_pong(b"x"), b"\x8A\x01x\x81\x03ten"),
+            ("a ping", |outbox| outbox.queue_ping(*b"12345678"), b"\x89\x0812345678\x81\x03ten"),
+            (
+                "a close",
+                |outbox| outbox.queue_close(CloseFrame::new(CloseCode::NORMAL, "")),
+                b"\x81\x03ten\x88\x02\x03\xe8",
+            ),
+            ("a cut", |outbox| assert_eq!(outbox.cut(NOW), Backlog { messages: 1, bytes: 5 }), b""),
+            ("a skip", skip_one, b"\x81\x03gap"),
+        ];
+        for (what, step, wanted) in steps {
+            for room in [0, 1, 7, 12] {
+                let mut outbox = Outbox { is_blocked: true, ..Outbox::default() };
+                let mut stream = Sealing { room, ..Sealing::default() };
+                queue(&mut outbox, &batch(&[b"one", b"two"]));
+                queue(&mut outbox, &batch(&[b"six"]));
+                outbox.unblock();
+                outbox.flush(NOW, &mut stream).expect("no room");
+                queue(&mut outbox, &batch(&[b"ten"]));
+                assert_eq!((outbox.queued_messages(), outbox.queued_bytes()), (4, 20), "no record has left");
+                step(&mut outbox);
+                stream.room = 1_000;
+                while !outbox.is_empty() {
+                    outbox.unblock();
+                    outbox.flush(NOW, &mut stream).expect("room");
+                }
+                outbox.unblock();
+                let wanted = [b"\x81\x03one\x81\x03two\x81\x03six", wanted].concat();
+                assert_eq!(stream.taken, wanted, "{what}, {room} bytes");
+                assert!(outbox.is_idle() && outbox.queued_messages() == 0, "{what}, {room} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn a_cut_keeps_the_frames_of_which_a_part_is_sealed() {
+        let mut outbox = Outbox { is_blocked: true, ..Outbox::default() };
+        let batch = batch(&[b"one", b"two", b"six", b"ten"]);
+        // Sealed bytes, the messages of them, and what is kept: to the end of the frame in which they end.
+        for (sealed, messages, bytes) in
+            [(1, 1, 5), (5, 1, 5), (6, 2, 10), (10, 2, 10), (11, 3, 15), (20, 4, 20)]
+        {
+            queue(&mut outbox, &batch);
+            outbox.note_sealed(sealed);
+            let backlog = Backlog { messages: 4 - messages, bytes: 20 - bytes };
+            assert_eq!(outbox.cut(NOW), backlog, "{sealed}");
+            assert_eq!((u64::from(outbox.queued_messages()), outbox.queued_bytes()), (messages, bytes));
+            outbox = Outbox { is_blocked: true, ..Outbox::default() };
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_record_that_moves_shows_that_the_peer_reads() {
+        let timeout = Duration::from_secs(10);
+        let (mut outbox, mut stream) = (Outbox::default(), Sealing { room: 3, ..Sealing::default() });
+        let batch = batch(&[b"one"]);
+        let sent = outbox.send(NOW, &batch, all(&batch), &mut stream).expect("a stream does not fail");
+        assert_eq!(sent, SendOutcome::Queued(1));
+        for (now, room, taken_at) in
+            [(50, 0, NOW), (60, 1, Time::from_millis(60)), (70, 0, Time::from_millis(60))]
+        {
+            stream.room = room;
+            outbox.unblock();
+            outbox.flush(Time::from_millis(now), &mut stream).expect("no room");
+            assert_eq!(outbox.stalled_at(timeout), taken_at + timeout, "{now}");
+        }
+        assert_eq!(outbox.queued_messages(), 1, "it is delivered when its record has left");
+    }
+
     proptest! {
         #[test]
         fn whatever_the_socket_takes_all_arrives_in_order(

@@ -64,7 +64,8 @@ fn write<S: Stream>(
     let has_said_all =
         connection.flush(now.time, &limits.connection, &mut Counted { stream, bytes: sent_bytes })?;
     flush_own(stream, connection.outbox())?;
-    if !has_said_all || connection.outbox().is_blocked() {
+    let may_shut = has_said_all && !connection.outbox().is_blocked();
+    if !may_shut {
         return Ok(());
     }
     match stream.shutdown_write() {

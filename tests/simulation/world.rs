@@ -10,7 +10,7 @@ use crate::actor::{Actor, Temper};
 
 use crate::client::{Client, Ending, Pace, Stage, Wish};
 use crate::driver::Driver;
-use crate::network::Weather;
+use crate::network::{STALL_OF_RECORDS, Weather};
 use crate::order;
 use crate::sealing::Tunnel;
 use crate::speech::VIOLATIONS;
@@ -382,6 +382,7 @@ fn seal(seed: u64, driver: &mut Driver, clients: &mut [Client]) {
             client.tunnel = Tunnel::sealed(Random::new(sealing.next()));
         }
         driver.door.sealing = Some(sealing);
+        driver.network.borrow_mut().stall_max += STALL_OF_RECORDS;
     }
 }
 
