@@ -304,12 +304,12 @@ mod tests {
 
     /// Takes so many bytes at once, and fails when its turn comes.
     #[derive(Default)]
-    struct Sink {
+    struct LogSink {
         taken: Vec<u8>,
         answers: VecDeque<io::Result<usize>>,
     }
 
-    impl Write for Sink {
+    impl Write for LogSink {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let length = self.answers.pop_front().unwrap_or(Ok(bytes.len()))?.min(bytes.len());
             self.taken.extend_from_slice(&bytes[..length]);
@@ -328,7 +328,7 @@ mod tests {
     /// Lines that a sink of these answers got, without the time of those that speak of others.
     fn written(answers: Vec<io::Result<usize>>, lines: Vec<Line>) -> (String, u64) {
         let queue = Queue::new();
-        let mut writer = Writer::new(Sink { taken: Vec::new(), answers: answers.into() });
+        let mut writer = Writer::new(LogSink { taken: Vec::new(), answers: answers.into() });
         lines.into_iter().for_each(|line| writer.handle(line, &queue));
         let text = String::from_utf8(writer.sink.taken).expect("text");
         let text: Vec<_> = text.lines().map(|line| line.split("::logging] ").last().expect("one")).collect();

@@ -7,7 +7,7 @@ use slab::Slab;
 
 use super::history::History;
 use super::identity::Member;
-use super::kept::{Owner, Ticket};
+use super::kept::{Owner, Receipt};
 use super::names::Names;
 use super::room_event::{Counts, Profile};
 use crate::broker::ChannelName;
@@ -67,7 +67,7 @@ pub(super) struct Room {
     pub(super) counts: Counts,
     pub(super) counts_due: Option<Time>,
     /// Where it stands among those that are kept, while nobody is here.
-    pub(super) kept: Option<Ticket>,
+    pub(super) kept: Option<Receipt>,
     /// Who came first, and pays for what is kept of it: to visit what others have left does not make it one's own.
     pub(super) owner: Option<Owner>,
 }

@@ -94,13 +94,13 @@ pub struct Audience<'a>(pub(super) &'a [Listeners]);
 /// An audience for tests of who tells.
 #[cfg(test)]
 #[derive(Debug)]
-pub(crate) struct Crowd(Vec<Listeners>);
+pub(crate) struct FakeAudience(Vec<Listeners>);
 
 #[cfg(test)]
-impl Crowd {
+impl FakeAudience {
     /// So many who hear one form.
-    pub(crate) fn new(form: FormId, count: usize) -> Crowd {
-        Crowd(vec![Listeners::of_clients(form, (0..count).map(ClientId::new).collect())])
+    pub(crate) fn new(form: FormId, count: usize) -> FakeAudience {
+        FakeAudience(vec![Listeners::of_clients(form, (0..count).map(ClientId::new).collect())])
     }
 
     pub(crate) fn audience(&self) -> Audience<'_> {

@@ -58,8 +58,8 @@ impl Chat {
     /// Somebody comes into a room: it is not forgotten now.
     pub(super) fn use_again(&mut self, id: ChannelId) {
         let Some(room) = &mut self.channels[id.index()].room else { return };
-        if let Some(ticket) = room.kept.take() {
-            self.keeping.kept.remove(ticket);
+        if let Some(receipt) = room.kept.take() {
+            self.keeping.kept.remove(receipt);
             self.keeping.in_use += room.history.cost();
         }
     }

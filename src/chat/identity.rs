@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::kept::{Kept, Owner, Ticket};
+use super::kept::{Kept, Owner, Receipt};
 use super::refs::Refs;
 use super::room_event::Profile;
 use crate::clock::Time;
@@ -100,7 +100,7 @@ struct KnownPerson {
     connections: u32,
     /// Where the name is held, the last one last.
     held: Vec<RoomKey>,
-    gone: Option<Ticket>,
+    gone: Option<Receipt>,
 }
 
 impl Identities {
@@ -121,8 +121,8 @@ impl Identities {
         if let Some(id) = key.and_then(|key| self.by_key.get(&key).copied()) {
             let person = self.known.get_mut(&id).expect("who has a key is known");
             person.connections += 1;
-            if let Some(ticket) = person.gone.take() {
-                self.gone.remove(ticket);
+            if let Some(receipt) = person.gone.take() {
+                self.gone.remove(receipt);
             }
             return id;
         }

@@ -31,14 +31,14 @@ impl Owner {
 
 /// The place of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Ticket(u64);
+pub(super) struct Receipt(u64);
 
 /// Things that are kept until a time, the first to come the first to go.
 ///
 /// Invariant: the bytes are those of the entries, in all and by owner.
 #[derive(Debug)]
 pub(super) struct Kept<K> {
-    entries: BTreeMap<Ticket, KeptEntry<K>>,
+    entries: BTreeMap<Receipt, KeptEntry<K>>,
     owners: HashMap<Owner, Holding>,
     bytes: usize,
     last: u64,
@@ -56,7 +56,7 @@ struct KeptEntry<K> {
 #[derive(Debug, Default)]
 struct Holding {
     bytes: usize,
-    tickets: BTreeSet<Ticket>,
+    receipts: BTreeSet<Receipt>,
 }
 
 impl<K> Default for Kept<K> {
@@ -67,25 +67,25 @@ impl<K> Default for Kept<K> {
 
 impl<K> Kept<K> {
     /// Keeps something that takes so many bytes until `due`, which is never before that of an earlier one.
-    pub(super) fn add(&mut self, key: K, owner: Owner, bytes: usize, due: Time) -> Ticket {
+    pub(super) fn add(&mut self, key: K, owner: Owner, bytes: usize, due: Time) -> Receipt {
         self.last += 1;
-        let (ticket, bytes) = (Ticket(self.last), bytes + ENTRY_BYTES);
-        self.entries.insert(ticket, KeptEntry { key, owner, bytes, due });
+        let (receipt, bytes) = (Receipt(self.last), bytes + ENTRY_BYTES);
+        self.entries.insert(receipt, KeptEntry { key, owner, bytes, due });
         let holding = self.owners.entry(owner).or_default();
         holding.bytes += bytes;
-        holding.tickets.insert(ticket);
+        holding.receipts.insert(receipt);
         self.bytes += bytes;
-        ticket
+        receipt
     }
 
     /// Takes out what is needed again.
-    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<K> {
-        let entry = self.entries.remove(&ticket)?;
+    pub(super) fn remove(&mut self, receipt: Receipt) -> Option<K> {
+        let entry = self.entries.remove(&receipt)?;
         self.bytes -= entry.bytes;
         let holding = self.owners.get_mut(&entry.owner).expect("who has an entry is an owner");
         holding.bytes -= entry.bytes;
-        holding.tickets.remove(&ticket);
-        if holding.tickets.is_empty() {
+        holding.receipts.remove(&receipt);
+        if holding.receipts.is_empty() {
             self.owners.remove(&entry.owner);
         }
         Some(entry.key)
@@ -93,8 +93,8 @@ impl<K> Kept<K> {
 
     /// The next whose time has come.
     pub(super) fn pop_due(&mut self, now: Time) -> Option<K> {
-        let (&ticket, _) = self.entries.first_key_value().filter(|(_, entry)| entry.due <= now)?;
-        self.remove(ticket)
+        let (&receipt, _) = self.entries.first_key_value().filter(|(_, entry)| entry.due <= now)?;
+        self.remove(receipt)
     }
 
     /// When the next one's time comes.
@@ -113,8 +113,8 @@ impl<K> Kept<K> {
         let mut gone = Vec::new();
         while self.bytes > bytes_max && gone.len() < entries_max {
             let Some((_, owner)) = richest.pop() else { break };
-            let oldest = self.owners.get(&owner).and_then(|holding| holding.tickets.first().copied());
-            gone.extend(oldest.and_then(|ticket| self.remove(ticket)));
+            let oldest = self.owners.get(&owner).and_then(|holding| holding.receipts.first().copied());
+            gone.extend(oldest.and_then(|receipt| self.remove(receipt)));
             richest.extend(self.owners.get(&owner).map(|holding| (holding.bytes, owner)));
         }
         gone
@@ -126,8 +126,8 @@ impl<K> Kept<K> {
         while gone.len() < entries_max
             && let Some(holding) = self.owners.get(&owner).filter(|holding| holding.bytes > bytes_max)
         {
-            let oldest = holding.tickets.first().copied();
-            gone.extend(oldest.and_then(|ticket| self.remove(ticket)));
+            let oldest = holding.receipts.first().copied();
+            gone.extend(oldest.and_then(|receipt| self.remove(receipt)));
         }
         gone
     }
@@ -223,9 +223,9 @@ mod tests {
     #[test]
     fn what_is_due_goes_and_what_was_taken_out_does_not_come_back() {
         let mut kept = Kept::default();
-        let tickets =
+        let receipts =
             [1, 2, 3].map(|number| kept.add(number, owner("192.0.2.1"), 0, Time::from_millis(number)));
-        assert_eq!((kept.remove(tickets[0]), kept.remove(tickets[0])), (Some(1), None));
+        assert_eq!((kept.remove(receipts[0]), kept.remove(receipts[0])), (Some(1), None));
         assert_eq!(kept.due(), Time::from_millis(2));
         assert_eq!((kept.pop_due(Time::from_millis(2)), kept.pop_due(Time::from_millis(2))), (Some(2), None));
     }

@@ -35,7 +35,7 @@ use crate::secret::Secret;
 use channel::Channel;
 pub use channel::MEMBERS_TOLD_SINGLY_MAX;
 #[cfg(test)]
-pub(crate) use effect::Crowd;
+pub(crate) use effect::FakeAudience;
 pub use effect::{Audience, Chore, Effect};
 pub use form_set::{BadCommand, Command, FormSet, Wish};
 use identity::{Identities, Member};

@@ -156,12 +156,12 @@ impl Script {
         self.check_memberships();
     }
 
-    fn enter(&mut self, client: usize, channel: ChannelName) {
-        self.attend(client, at(channel));
+    fn come_in(&mut self, client: usize, channel: ChannelName) {
+        self.come(client, at(channel));
     }
 
     /// Enters with the JSON form, or a name or a key of its own.
-    fn attend(&mut self, client: usize, subscription: Subscription) {
+    fn come(&mut self, client: usize, subscription: Subscription) {
         self.join(client, SocketAddr::from(([127, 0, 0, 1], 5000)), subscription);
     }
 
@@ -226,9 +226,9 @@ fn lobby() -> ChannelName {
 #[test]
 fn a_room_of_three() {
     let mut script = Script::new();
-    script.enter(0, lobby());
-    script.enter(1, lobby());
-    script.enter(2, ChannelName::Room("other".to_owned()));
+    script.come_in(0, lobby());
+    script.come_in(1, lobby());
+    script.come_in(2, ChannelName::Room("other".to_owned()));
     script.saw(&[
         "0 joins 0",
         "to 0 Text: Welcome 127.0.0.1 !",
@@ -273,7 +273,7 @@ fn a_room_of_three() {
 #[test]
 fn those_who_go_together_hear_nothing_of_each_other() {
     let mut script = Script::new();
-    (0..4).for_each(|client| script.enter(client, lobby()));
+    (0..4).for_each(|client| script.come_in(client, lobby()));
     script.seen.clear();
     script.leave(&[1, 3]);
     let logout = "room 0 Text: 01:02:03 ('127.0.0.1', 5000) say: 127.0.0.1 Logout";
@@ -284,10 +284,10 @@ fn those_who_go_together_hear_nothing_of_each_other() {
 #[test]
 fn a_topic_passes_messages_unchanged_and_tells_no_joins() {
     let mut script = Script::new();
-    script.enter(0, ChannelName::Topic("lobby".to_owned()));
-    script.enter(1, lobby());
+    script.come_in(0, ChannelName::Topic("lobby".to_owned()));
+    script.come_in(1, lobby());
     script.seen.clear();
-    script.attend(2, Subscription { hears_self: false, ..at(ChannelName::Topic("lobby".to_owned())) });
+    script.come(2, Subscription { hears_self: false, ..at(ChannelName::Topic("lobby".to_owned())) });
     script.say(2, Kind::Text, "");
     script.say(0, Kind::Text, "quit");
     script.say(0, Kind::Binary, "x");
@@ -309,7 +309,7 @@ fn echo_answers_the_sender_alone() {
 #[test]
 fn a_large_room_tells_counts_once_a_second() {
     let mut script = Script::new();
-    (0..=MEMBERS_TOLD_SINGLY_MAX + 2).for_each(|client| script.enter(client, lobby()));
+    (0..=MEMBERS_TOLD_SINGLY_MAX + 2).for_each(|client| script.come_in(client, lobby()));
     let told = script.seen.iter().filter(|line| line.starts_with("room 0 Text: Welcome")).count();
     assert_eq!(told, MEMBERS_TOLD_SINGLY_MAX - 1, "to each who was here before");
     assert!(script.seen.contains(&"to 102 Text: Welcome 127.0.0.1 !".to_owned()));
@@ -342,11 +342,11 @@ fn a_large_room_tells_counts_once_a_second() {
 #[test]
 fn counts_of_a_room_that_is_gone_are_not_told_to_its_successor() {
     let mut script = Script::new();
-    (0..=MEMBERS_TOLD_SINGLY_MAX).for_each(|client| script.enter(client, lobby()));
+    (0..=MEMBERS_TOLD_SINGLY_MAX).for_each(|client| script.come_in(client, lobby()));
     let everybody: Vec<usize> = (0..=MEMBERS_TOLD_SINGLY_MAX).collect();
     script.leave(&everybody);
     script.chat.forget_channels(script.now, &mut |_| {});
-    script.enter(0, ChannelName::Room("next".to_owned()));
+    script.come_in(0, ChannelName::Room("next".to_owned()));
     script.seen.clear();
     script.now.time = Time::from_millis(5000);
     script.run(|chat, now, mut sink| chat.handle_timeout(now, &mut sink));
@@ -356,9 +356,9 @@ fn counts_of_a_room_that_is_gone_are_not_told_to_its_successor() {
 #[test]
 fn an_emptied_room_that_fills_again_in_the_same_turn_stays() {
     let mut script = Script::new();
-    script.enter(0, lobby());
+    script.come_in(0, lobby());
     script.leave(&[0]);
-    script.enter(1, lobby());
+    script.come_in(1, lobby());
     script.chat.forget_channels(script.now, &mut |_| {});
     assert_eq!(script.chat.members(ChannelId::new(0), TEXT), [ClientId::new(1)]);
 }
@@ -371,8 +371,8 @@ fn event(text: &str) -> String {
 #[test]
 fn lines_and_json_share_a_room_and_each_is_written_once_a_form() {
     let mut script = Script::new();
-    script.attend(0, plain("alice"));
-    script.attend(1, json("bob"));
+    script.come(0, plain("alice"));
+    script.come(1, json("bob"));
     let welcome = format!(
         r#"to 1 Text: {{"type":"welcome","room":"lobby","you":{{"id":"c2","name":"bob"}},"epoch":"{}","seq":0,"count":2,"members":[{{"id":"c1","name":"alice"}},{{"id":"c2","name":"bob"}}],{LIMITS_TOLD}}}"#,
         script.epoch()
@@ -384,7 +384,7 @@ fn lines_and_json_share_a_room_and_each_is_written_once_a_form() {
         "1 joins 0",
         &welcome,
     ]);
-    script.attend(2, json("bob"));
+    script.come(2, json("bob"));
     let seen = script.take();
     let told = [
         "room 0 Text: Welcome bob-2 !",
@@ -426,7 +426,7 @@ fn lines_and_json_share_a_room_and_each_is_written_once_a_form() {
 #[test]
 fn requests_and_what_is_wrong_with_them() {
     let mut script = Script::new();
-    script.attend(0, json("bob"));
+    script.come(0, json("bob"));
     script.take();
     for (request, wanted) in [
         (r#"{"type":"ping","ref":"p"}"#, r#"{"type":"pong","ref":"p"}"#),
@@ -454,7 +454,7 @@ fn requests_and_what_is_wrong_with_them() {
 #[test]
 fn who_comes_back_gets_what_was_missed_or_is_told_that_it_is_gone() {
     let mut script = Script::new();
-    script.attend(0, json("bob"));
+    script.come(0, json("bob"));
     let epoch = script.epoch();
     (1..=150).for_each(|number| script.say(0, Kind::Text, &format!(r#"{{"type":"say","text":"{number}"}}"#)));
     script.leave(&[0]);
@@ -468,7 +468,7 @@ fn who_comes_back_gets_what_was_missed_or_is_told_that_it_is_gone() {
         (150, &"0000000000000000".to_owned(), false, 0),
     ] {
         script.take();
-        script.attend(1, Subscription { since: Some((since, epoch.clone())), ..json("bob") });
+        script.come(1, Subscription { since: Some((since, epoch.clone())), ..json("bob") });
         let seen = script.take();
         assert!(seen[1].contains(r#""seq":150,"count":1,"members":"#), "{seen:?}");
         assert!(

@@ -38,7 +38,10 @@ pub(super) fn deliver<S: Stream>(
         outgoing.recycle_private(batch, parts);
     }
     while let Some((channel, form, turn)) = outgoing.pop_channel() {
-        delivery.books.ledger.record(delivery.books.ledger.of_room(channel), Posting::Accepted(turn.owed()));
+        delivery
+            .books
+            .ledger
+            .record(delivery.books.ledger.of_channel(channel), Posting::Accepted(turn.owed()));
         let (batch, changes) = turn.seal();
         let windows = delivery.deliver_channel(channel, form, &batch, &changes);
         outgoing.note_windows(channel, form, windows);
@@ -102,7 +105,7 @@ impl<S: Stream> Delivery<'_, S> {
                 result => self.clients.outcomes.push((id, messages, result)),
             }
         }
-        let account = self.books.ledger.of_room(channel);
+        let account = self.books.ledger.of_channel(channel);
         self.books.ledger.record(account, Posting::Delivered(served * u64::from(messages)));
         self.settle();
         for of_one in changes.chunk_by(|(one, _), (other, _)| one == other) {

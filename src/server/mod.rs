@@ -300,12 +300,12 @@ impl<S: Stream> Server<S> {
     }
 
     /// Rooms and topics with members.
-    pub fn room_count(&self) -> usize {
+    pub fn channel_count(&self) -> usize {
         self.chat.channel_count()
     }
 
     /// The same, with those that are kept for their history.
-    pub fn kept_room_count(&self) -> usize {
+    pub fn kept_channel_count(&self) -> usize {
         self.chat.kept_channel_count()
     }
 

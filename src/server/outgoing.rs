@@ -392,7 +392,7 @@ pub(super) fn parts_of(changes: &[(ClientId, Change)], end: usize) -> impl Itera
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::Crowd;
+    use crate::chat::FakeAudience;
     use crate::websocket::Kind;
 
     #[test]
@@ -428,7 +428,7 @@ mod tests {
         let mut outgoing = outgoing();
         let (channel, alice, bob) = (ChannelId::new(2), ClientId::new(1), ClientId::new(0));
         let (kind, form) = (Kind::Text, TEXT);
-        let two = Crowd::new(form, 2);
+        let two = FakeAudience::new(form, 2);
         let tell = |except: Option<ClientId>| {
             let (audience, except) = (two.audience(), except.map(|client| (form, client)));
             Effect::Tell { channel, audience, except, number: None, event: &X }
@@ -467,7 +467,7 @@ mod tests {
         let mut outgoing = outgoing();
         let (channel, client) = (ChannelId::new(0), ClientId::new(1));
         for form in [TEXT, FormId(1)] {
-            let (crowd, except) = (Crowd::new(form, 3), Some((TEXT, client)));
+            let (crowd, except) = (FakeAudience::new(form, 3), Some((TEXT, client)));
             let audience = crowd.audience();
             outgoing.apply(Effect::Tell { channel, audience, except, number: None, event: &X });
         }
@@ -483,13 +483,13 @@ mod tests {
         let (one, other) = (ChannelId::new(0), ChannelId::new(1));
         let message = [b'x'; 1000];
         let event = &RoomEvent::Passed { kind: Kind::Text, payload: &message };
-        let say = |outgoing: &mut Outgoing, channel, crowd: &Crowd| {
+        let say = |outgoing: &mut Outgoing, channel, crowd: &FakeAudience| {
             let audience = crowd.audience();
             outgoing.apply(Effect::Tell { channel, audience, except: None, number: None, event });
         };
         // Audience, messages that still fit: 256 KiB once, or some 4 ms of work; for large channels a few KiB.
         for (audience, fits) in [(1, 261), (10, 261), (100, 157), (1000, 16), (10_000, 3), (1_000_000, 0)] {
-            let (mut outgoing, crowd) = (outgoing(), Crowd::new(TEXT, audience));
+            let (mut outgoing, crowd) = (outgoing(), FakeAudience::new(TEXT, audience));
             let mut count = 0;
             while !outgoing.is_full() {
                 say(&mut outgoing, one, &crowd);
@@ -502,7 +502,7 @@ mod tests {
         }
         // Messages for one client alone, as they are or deflated for 40 us each; and of a channel whose members
         // agreed on three windows.
-        let ten = Crowd::new(TEXT, 10);
+        let ten = FakeAudience::new(TEXT, 10);
         let send = |outgoing: &mut Outgoing| {
             let (client, kind) = (ClientId::new(7), Kind::Text);
             outgoing.apply(Effect::Return { client, kind, payload: &message });

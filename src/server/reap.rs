@@ -38,7 +38,7 @@ pub(super) fn reap<S>(
         debug!("{} is gone", client.address);
     }
     chat.forget_channels(now, &mut |channel| {
-        books.ledger.forget_room(channel);
+        books.ledger.forget_channel(channel);
         link.broker.close(channel);
     });
 }

@@ -15,8 +15,8 @@ use policy::Policy;
 pub use policy::{Service, Surface};
 use query::Query;
 pub use query::is_secret;
-use routes::{Kind, Route};
 pub use routes::{ReportKind, reserved_names};
+use routes::{Route, RouteKind};
 
 /// Which hosts this server answers to, which origins may connect, and the files of the pages.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ impl Site {
         match target {
             Target::Connect(endpoint) if is_handshake => {
                 let spoken = match route.kind {
-                    Kind::Room => subprotocols.rooms,
+                    RouteKind::Room => subprotocols.rooms,
                     _ => subprotocols.elsewhere,
                 };
                 self.open(request, endpoint, spoken).map(Answer::Open)
@@ -129,18 +129,18 @@ impl Site {
     ) -> Result<Target<'_>, Refusal> {
         let query = Query(request.query);
         match route.kind {
-            Kind::Room if is_handshake => query::room(name, query).map(Target::Connect),
+            RouteKind::Room if is_handshake => query::room(name, query).map(Target::Connect),
             // A plain request gets the page whatever its query; the page asks for a name itself.
-            Kind::Room => query::room_name(name).map(|_| Target::File(&self.files.page)),
-            Kind::WebSocket(endpoint) => endpoint(name, query).map(Target::Connect),
-            Kind::Page(page) => Ok(Target::File(page(&self.files))),
-            Kind::File => {
+            RouteKind::Room => query::room_name(name).map(|_| Target::File(&self.files.page)),
+            RouteKind::WebSocket(endpoint) => endpoint(name, query).map(Target::Connect),
+            RouteKind::Page(page) => Ok(Target::File(page(&self.files))),
+            RouteKind::File => {
                 let file = name.and_then(|name| self.files.asset(name));
                 file.map(Target::File).ok_or_else(routes::nothing)
             }
-            Kind::Report(report) => Ok(Target::Report(report)),
-            Kind::Probe(word) => Ok(Target::Word(word)),
-            Kind::Kept => Err(routes::nothing()),
+            RouteKind::Report(report) => Ok(Target::Report(report)),
+            RouteKind::Probe(word) => Ok(Target::Word(word)),
+            RouteKind::Kept => Err(routes::nothing()),
         }
     }
 

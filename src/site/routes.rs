@@ -18,17 +18,17 @@ const ROOM: &str = "/ROOM";
 /// Each path: what is there, whose part of the site it is, and until when it is served. A word in capitals stands
 /// for any one name. What a path begins with is the name of no room. The order is that in which refusals name them.
 pub(super) static ROUTES: &[Route] = &[
-    route("/", Kind::Room, Surface::Users, Service::All),
-    route(ROOM, Kind::Room, Surface::Users, Service::All),
-    route("/echo", Kind::WebSocket(query::echo), Surface::Users, Service::All),
-    route("/broadcast", Kind::WebSocket(query::topic), Surface::Users, Service::All),
-    route("/broadcast/TOPIC", Kind::WebSocket(query::topic), Surface::Users, Service::All),
-    route("/assets/FILE", Kind::File, Surface::Everything, Service::Full),
-    route("/healthz", Kind::Probe("ok\n"), Surface::Everything, Service::Draining),
-    route("/readyz", Kind::Probe("ready\n"), Surface::Everything, Service::Full),
-    route("/stats", Kind::Report(ReportKind::Stats), Surface::Operators, Service::Draining),
-    route("/metrics", Kind::Report(ReportKind::Metrics), Surface::Operators, Service::Draining),
-    route("/dashboard", Kind::Page(|files| &files.dashboard), Surface::Operators, Service::Full),
+    route("/", RouteKind::Room, Surface::Users, Service::All),
+    route(ROOM, RouteKind::Room, Surface::Users, Service::All),
+    route("/echo", RouteKind::WebSocket(query::echo), Surface::Users, Service::All),
+    route("/broadcast", RouteKind::WebSocket(query::topic), Surface::Users, Service::All),
+    route("/broadcast/TOPIC", RouteKind::WebSocket(query::topic), Surface::Users, Service::All),
+    route("/assets/FILE", RouteKind::File, Surface::Everything, Service::Full),
+    route("/healthz", RouteKind::Probe("ok\n"), Surface::Everything, Service::Draining),
+    route("/readyz", RouteKind::Probe("ready\n"), Surface::Everything, Service::Full),
+    route("/stats", RouteKind::Report(ReportKind::Stats), Surface::Operators, Service::Draining),
+    route("/metrics", RouteKind::Report(ReportKind::Metrics), Surface::Operators, Service::Draining),
+    route("/dashboard", RouteKind::Page(|files| &files.dashboard), Surface::Operators, Service::Full),
     // Browsers and crawlers ask for these unasked.
     kept("/favicon.ico"),
     kept("/robots.txt"),
@@ -42,7 +42,7 @@ pub(super) static ROUTES: &[Route] = &[
 pub(super) struct Route {
     /// As people write it: `/broadcast/TOPIC`.
     pub(super) path: &'static str,
-    pub(super) kind: Kind,
+    pub(super) kind: RouteKind,
     /// Who has it, where operators have an address of their own.
     pub(super) surface: Surface,
     /// The last state of the server in which it is served.
@@ -51,7 +51,7 @@ pub(super) struct Route {
 
 /// What is at a path.
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(super) enum RouteKind {
     /// A chat room: its page for a browser, and a WebSocket for who asks for one. Without a name, the lobby.
     Room,
     /// A WebSocket, for what this makes of the name in the path and of the parameters.
@@ -77,18 +77,18 @@ pub enum ReportKind {
     Metrics,
 }
 
-const fn route(path: &'static str, kind: Kind, surface: Surface, until: Service) -> Route {
+const fn route(path: &'static str, kind: RouteKind, surface: Surface, until: Service) -> Route {
     Route { path, kind, surface, until }
 }
 
 const fn kept(path: &'static str) -> Route {
-    route(path, Kind::Kept, Surface::Everything, Service::All)
+    route(path, RouteKind::Kept, Surface::Everything, Service::All)
 }
 
 impl Route {
     /// Whether one can connect there.
     fn has_websocket(&self) -> bool {
-        matches!(self.kind, Kind::Room | Kind::WebSocket(_))
+        matches!(self.kind, RouteKind::Room | RouteKind::WebSocket(_))
     }
 
     fn segments(&self) -> impl Iterator<Item = &'static str> + use<> {
@@ -127,7 +127,7 @@ pub fn reserved_names() -> BTreeSet<&'static str> {
 /// Nothing is at this path.
 pub(super) fn nothing() -> Refusal {
     static ADVICE: LazyLock<String> = LazyLock::new(|| {
-        let sockets: Vec<&str> = paths(|route| matches!(route.kind, Kind::WebSocket(_))).collect();
+        let sockets: Vec<&str> = paths(|route| matches!(route.kind, RouteKind::WebSocket(_))).collect();
         format!("nothing is here; rooms are {ROOM}, and there are {}", listed(&sockets, "and"))
     });
     Refusal::NoSuchPath(&ADVICE)

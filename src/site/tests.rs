@@ -341,7 +341,7 @@ fn the_readme_names_the_names_that_no_room_can_have() {
 /// What people and programs ask for; the files of a page are its own matter.
 #[test]
 fn the_paths_of_the_readme_are_those_of_the_table() {
-    let is_told = |kind: &Kind| !matches!(kind, Kind::File | Kind::Kept);
+    let is_told = |kind: &RouteKind| !matches!(kind, RouteKind::File | RouteKind::Kept);
     let there: BTreeSet<&str> =
         ROUTES.iter().filter(|route| is_told(&route.kind)).map(|route| route.path).collect();
     let rows = README.lines().filter(|line| line.starts_with("| `/"));
@@ -366,7 +366,7 @@ fn refusals_name_the_paths_of_the_table() {
 fn a_path_of_the_table_begins_with_a_name_of_its_own_unless_it_is_a_room() {
     for route in ROUTES {
         let first = route.path[1..].split('/').next().expect("a path");
-        assert!(!is_placeholder(first) || matches!(route.kind, Kind::Room), "{}", route.path);
+        assert!(!is_placeholder(first) || matches!(route.kind, RouteKind::Room), "{}", route.path);
         assert!(
             route.path[1..].split('/').filter(|word| is_placeholder(word)).count() <= 1,
             "{}",

@@ -459,3 +459,26 @@ fn a_module_that_is_not_preloaded() {
         &[&format!("{}{}{script}", link("b"), link("c")), "<script src=\"/assets/uplot.js\" defer></script>"],
     );
 }
+
+#[test]
+fn a_name_that_stands_for_two_types() {
+    let complaints = |texts: [&str; 2]| {
+        let sources = texts.map(|text| Source::new("src/chat/x.rs", text));
+        type_complaints(&sources).len()
+    };
+    for (one, other) in [
+        ("struct Event;", "pub enum Event { A }"),
+        ("pub(super) trait Event {}", "pub struct Event<'a>(&'a str);"),
+        ("struct Event; fn f() { struct Event; }", ""),
+    ] {
+        assert_eq!(complaints([one, other]), 1, "{one} {other}");
+    }
+    for (one, other) in [
+        ("struct Event;", "struct Events;"),
+        ("struct Event;", "// struct Event;\nconst X: &str = \"enum Event\";"),
+        ("struct Event;", "#[cfg(test)]\nmod tests { struct Event; }"),
+        ("struct Event;", "type Event = u8; impl Event {}"),
+    ] {
+        assert_eq!(complaints([one, other]), 0, "{one} {other}");
+    }
+}

@@ -14,6 +14,8 @@ mod source;
 
 use circles::circle_complaints;
 use manifests::{dependency_complaints, lint_complaints, version_complaints};
+use std::collections::BTreeMap;
+
 use source::{Source, files_below, functions, is_word, line_of, read, word_positions};
 
 /// A layer is a file or a folder below `src`. It uses itself and what is listed here, nothing else.
@@ -157,6 +159,12 @@ fn files_and_functions_are_short() {
 #[test]
 fn names_follow_the_conventions() {
     check(name_complaints, &files_below("src", &[".rs"]));
+}
+
+#[test]
+fn a_name_stands_for_one_type() {
+    let complaints = type_complaints(&files_below("src", &[".rs"]));
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
 }
 
 #[test]
@@ -304,6 +312,29 @@ fn name_complaints(source: &Source) -> Vec<String> {
         .filter(|function| function.name.starts_with("get_"))
         .map(|function| format!("{}:{}: {}: without get_", source.path, function.first_line, function.name))
         .collect()
+}
+
+/// Whoever reads a name anywhere knows the thing: a struct, enum or trait of one name stands once in all layers.
+fn type_complaints(sources: &[Source]) -> Vec<String> {
+    let mut seen: BTreeMap<String, String> = BTreeMap::new();
+    let mut complaints = Vec::new();
+    for source in sources.iter().filter(|source| !source.is_test()) {
+        let code = source.code_without_tests();
+        for keyword in ["struct", "enum", "trait"] {
+            for position in word_positions(&code, keyword) {
+                let rest = code[position + keyword.len()..].trim_start();
+                let name: String = rest.chars().take_while(|c| is_word(*c)).collect();
+                let place = format!("{}:{}", source.path, line_of(&code, position));
+                if name.starts_with(char::is_uppercase)
+                    && let Some(before) = seen.insert(name.clone(), place.clone())
+                {
+                    complaints
+                        .push(format!("{place}: {name} stands at {before} too; name one of them otherwise"));
+                }
+            }
+        }
+    }
+    complaints
 }
 
 /// The reason stands in the attribute, in a comment behind it, or in one on the line above.

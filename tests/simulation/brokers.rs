@@ -284,7 +284,7 @@ fn who_has_gone_is_heard_and_whoever_has_its_place_is_not_taken_for_it() {
     desk.grant_all(&mut bench);
     bench.reset(bob);
     bench.driver.advance_to(bench.driver.time + 1_000_000);
-    assert_eq!((bench.driver.server.kept_room_count(), desk.0.borrow().heads.len()), (0, 0));
+    assert_eq!((bench.driver.server.kept_channel_count(), desk.0.borrow().heads.len()), (0, 0));
 }
 
 #[test]

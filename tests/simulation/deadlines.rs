@@ -336,7 +336,7 @@ fn a_drain_ends_at_once_when_all_have_answered_and_else_at_its_timeout() {
             bench.driver.advance_to(2_000 + 5_000);
             assert!(bench.driver.is_drained());
         }
-        assert_eq!(bench.driver.server.room_count(), 0);
+        assert_eq!(bench.driver.server.channel_count(), 0);
     }
 }
 

@@ -243,7 +243,7 @@ fn a_token_is_used_again_by_somebody_who_hears_nothing_of_the_last() {
         let lines = messages(&bench.hear(witness));
         assert_eq!(lines.len(), 3, "a welcome, last words, a logout: {lines:?}");
     }
-    assert_eq!(bench.driver.server.room_count(), 1);
+    assert_eq!(bench.driver.server.channel_count(), 1);
 }
 
 /// Full: 503 to the next, whose socket is kept only until it has read it; no client notices.

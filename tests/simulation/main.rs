@@ -23,6 +23,7 @@ mod speech;
 #[path = "../support/mod.rs"]
 mod support;
 mod swarm;
+mod weather;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -61,11 +61,11 @@ pub(crate) fn run(seed: u64, is_traced: bool) -> u64 {
         world.check_endings();
     }
     if world.driver.server.client_count() == 0 {
-        assert_eq!(world.driver.server.room_count(), 0, "rooms go with their last member");
+        assert_eq!(world.driver.server.channel_count(), 0, "rooms go with their last member");
         if world.stops_at.is_none() {
             let time = world.driver.time;
             world.driver.advance_to(time + ROOM_KEPT);
-            assert_eq!(world.driver.server.kept_room_count(), 0, "and their history a while later");
+            assert_eq!(world.driver.server.kept_channel_count(), 0, "and their history a while later");
         }
         assert_eq!(world.driver.server.account().queued, 0, "nothing waits for nobody");
         assert_eq!(world.driver.server.buffered_bytes(), 0, "and takes no memory");

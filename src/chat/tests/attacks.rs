@@ -46,13 +46,13 @@ fn a_stranger_cannot_erase_what_others_said() {
 #[test]
 fn a_room_that_is_left_and_used_again_stands_once_among_the_kept() {
     let mut script = Script::new();
-    script.enter(0, lobby());
+    script.come_in(0, lobby());
     script.say(0, Kind::Text, "kept");
     for _ in 0..1_010 {
         script.leave(&[0]);
         script.forget_channels();
         assert_eq!(script.chat.keeping.kept_count(), 1);
-        script.enter(0, lobby());
+        script.come_in(0, lobby());
         assert_eq!(script.chat.keeping.kept_count(), 0);
     }
     script.leave(&[0]);
@@ -65,11 +65,11 @@ fn a_room_that_is_left_and_used_again_stands_once_among_the_kept() {
 #[test]
 fn when_rooms_in_use_remember_too_much_the_largest_lose_their_oldest() {
     let mut script = Script::new();
-    script.enter(0, ChannelName::Room("small".to_owned()));
+    script.come_in(0, ChannelName::Room("small".to_owned()));
     (0..10).for_each(|_| script.say(0, Kind::Text, "x"));
     let text = "x".repeat(25 << 10);
     for room in 1..300 {
-        script.enter(room, ChannelName::Room(format!("room{room}")));
+        script.come_in(room, ChannelName::Room(format!("room{room}")));
         (0..10).for_each(|_| script.say(room, Kind::Text, &text));
         script.take();
         script.forget_channels();
@@ -87,7 +87,7 @@ fn when_rooms_in_use_remember_too_much_the_largest_lose_their_oldest() {
 fn many_small_histories_are_counted_at_what_they_take() {
     let mut script = Script::new();
     for room in 0..100 {
-        script.enter(room, ChannelName::Room(format!("room{room}")));
+        script.come_in(room, ChannelName::Room(format!("room{room}")));
         (0..100).for_each(|_| script.say(room, Kind::Text, "x"));
         script.take();
     }
@@ -98,7 +98,7 @@ fn many_small_histories_are_counted_at_what_they_take() {
 #[test]
 fn an_answer_is_bounded_as_it_is_encoded() {
     let mut script = Script::new();
-    script.attend(0, json("bob"));
+    script.come(0, json("bob"));
     // Escaped six times as long.
     let text = "\u{1}".repeat(20_000);
     (0..12).for_each(|_| script.say(0, Kind::Binary, &text));
@@ -113,7 +113,7 @@ fn an_answer_is_bounded_as_it_is_encoded() {
     script.leave(&[0]);
     for (since, recovered) in [(23, true), (12, true), (11, true), (0, false)] {
         let subscription = Subscription { since: Some((since, script.epoch())), ..json("bob") };
-        script.attend(1, subscription);
+        script.come(1, subscription);
         let heard = script.take();
         let told = format!(r#""recovered":{recovered}"#);
         assert!(heard.iter().any(|line| line.contains(&told)), "{since}: {}", heard[0]);
@@ -130,8 +130,8 @@ fn what_was_under_way_is_not_said_twice() {
     {
         let mut script = Script::new();
         let subscription = || Subscription { key: key.map(str::to_owned), ..json("bob") };
-        script.attend(99, json("witness"));
-        (0..tabs).for_each(|tab| script.attend(tab, subscription()));
+        script.come(99, json("witness"));
+        (0..tabs).for_each(|tab| script.come(tab, subscription()));
         let say_all = |script: &mut Script| {
             for tab in 0..tabs {
                 for number in 0..says {
@@ -143,7 +143,7 @@ fn what_was_under_way_is_not_said_twice() {
         say_all(&mut script);
         if key.is_some() {
             script.leave(&(0..tabs).collect::<Vec<_>>());
-            (0..tabs).for_each(|tab| script.attend(tab, subscription()));
+            (0..tabs).for_each(|tab| script.come(tab, subscription()));
         }
         script.take();
         say_all(&mut script);
@@ -159,7 +159,7 @@ fn a_name_is_kept_for_its_person_while_it_is_away() {
     let keyed = |key: &str, name: &str| Subscription { key: Some(key.repeat(32)), ..json(name) };
     let mut script = Script::new();
     let called = |script: &mut Script, client: usize, subscription: Subscription| {
-        script.attend(client, subscription);
+        script.come(client, subscription);
         let welcome = script.take().pop().expect("a welcome");
         let (_, you) = welcome.split_once(r#""you":"#).expect("somebody");
         let (_, name) = you.split_once(r#""name":""#).expect("a name");
@@ -192,8 +192,8 @@ fn a_name_is_kept_for_its_person_while_it_is_away() {
 #[test]
 fn nobody_speaks_in_anothers_name_by_a_line_break() {
     let mut script = Script::new();
-    script.attend(0, plain("alice"));
-    script.attend(1, json("bob"));
+    script.come(0, plain("alice"));
+    script.come(1, json("bob"));
     script.take();
     script.say(0, Kind::Text, "hi\n12:34:56 bob say: I quit\r\n");
     let seen: Vec<String> = script.take().iter().map(|line| event(line)).collect();
@@ -212,7 +212,7 @@ fn nobody_speaks_in_anothers_name_by_a_line_break() {
 #[test]
 fn a_packet_of_names_is_no_cheaper_than_what_it_takes() {
     let mut script = Script::new();
-    (0..2).for_each(|client| script.attend(client, json(&format!("n{client}"))));
+    (0..2).for_each(|client| script.come(client, json(&format!("n{client}"))));
     for (name, least) in [("alice", 33), ("n1", 34), ("\u{1f67}\u{1f67}", 64), ("a:b", 32)] {
         let work = script.say_quietly(0, &format!(r#"{{"type":"name","name":"{name}"}}"#));
         assert_eq!(work, least, "{name}");
@@ -263,7 +263,7 @@ fn of_the_rooms_of_one_those_in_use_lose_last() {
     let mut script = Script::new();
     let big = "x".repeat(25 << 10);
     for room in 0..300 {
-        script.enter(room, ChannelName::Room(format!("r{room}")));
+        script.come_in(room, ChannelName::Room(format!("r{room}")));
         (0..10).for_each(|_| script.say(room, Kind::Text, &big));
         if room >= 100 {
             script.leave(&[room]);

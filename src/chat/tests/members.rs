@@ -41,7 +41,7 @@ impl List {
 #[test]
 fn a_list_of_members_is_right_again_when_a_room_is_small_again() {
     let mut script = Script::new();
-    script.attend(0, json("watcher"));
+    script.come(0, json("watcher"));
     let mut list = List::default();
     let hear = |script: &mut Script, list: &mut List| {
         let told: Vec<String> = script.take();
@@ -50,7 +50,7 @@ fn a_list_of_members_is_right_again_when_a_room_is_small_again() {
             .filter(|line| line.starts_with("room 0") || line.starts_with("to 0"))
             .for_each(|line| list.hear(line));
     };
-    (1..=105).for_each(|client| script.attend(client, json(&format!("n{client}"))));
+    (1..=105).for_each(|client| script.come(client, json(&format!("n{client}"))));
     hear(&mut script, &mut list);
     assert_eq!((list.names.len(), list.count), (100, 100));
     script.say(5, Kind::Text, r#"{"type":"name","name":"other"}"#);
@@ -65,7 +65,7 @@ fn a_list_of_members_is_right_again_when_a_room_is_small_again() {
         script.seen
     );
     hear(&mut script, &mut list);
-    script.attend(200, json("late"));
+    script.come(200, json("late"));
     let welcome = script.take().into_iter().find(|line| line.contains("welcome")).expect("a welcome");
     assert!(welcome.contains(r#""count":107,"#) && welcome.contains(r#""more":true"#), "{welcome}");
     assert_eq!(welcome.matches(r#""id":"#).count(), 101, "itself, and the first hundred");
@@ -81,7 +81,7 @@ fn a_list_of_members_is_right_again_when_a_room_is_small_again() {
     // And from here on each is told.
     script.leave(&[30]);
     script.say(31, Kind::Text, r#"{"type":"name","name":"third"}"#);
-    script.attend(30, json("back"));
+    script.come(30, json("back"));
     hear(&mut script, &mut list);
     assert_eq!((list.names.len(), list.count), (88, 88));
     let told: std::collections::HashSet<_> = list.names.values().cloned().collect();
@@ -123,7 +123,7 @@ fn a_packet_of_renames_is_linear() {
 fn who_is_here_can_be_asked_for_page_by_page() {
     let mut script = Script::new();
     for client in 0..250 {
-        script.attend(client, json("lobby"));
+        script.come(client, json("lobby"));
     }
     // The order in which they stand is mixed up when somebody goes.
     script.leave(&[0, 17, 120]);

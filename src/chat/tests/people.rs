@@ -6,10 +6,10 @@ use super::*;
 fn a_person_with_a_key_has_several_connections_and_says_nothing_twice() {
     let mut script = Script::new();
     let keyed = || Subscription { key: Some("k".repeat(32)), ..json("bob") };
-    script.attend(0, plain("alice"));
-    script.attend(1, keyed());
+    script.come(0, plain("alice"));
+    script.come(1, keyed());
     script.take();
-    script.attend(2, keyed());
+    script.come(2, keyed());
     let seen = script.take();
     assert_eq!(seen.len(), 2, "nobody is told: {seen:?}");
     assert!(
@@ -26,7 +26,7 @@ fn a_person_with_a_key_has_several_connections_and_says_nothing_twice() {
     script.leave(&[2]);
     assert_eq!(script.take().len(), 2, "now it has left");
     // And comes back on the old key: the same person, and still nothing twice.
-    script.attend(3, keyed());
+    script.come(3, keyed());
     assert!(script.take().iter().any(|line| line.contains(r#""you":{"id":"c2","name":"bob"}"#)));
     script.say(3, Kind::Text, say);
     script.saw(&[r#"to 3 Text: {"type":"ack","ref":"r","seq":1}"#]);
@@ -35,8 +35,8 @@ fn a_person_with_a_key_has_several_connections_and_says_nothing_twice() {
 #[test]
 fn somebody_is_called_something_else_everywhere() {
     let mut script = Script::new();
-    script.attend(0, plain("alice"));
-    script.attend(1, json("bob"));
+    script.come(0, plain("alice"));
+    script.come(1, json("bob"));
     script.take();
     script.say(1, Kind::Text, r#"{"type":"name","name":"Alice"}"#);
     script.saw(&[r#"room 0 Text: {"type":"name","id":"c2","name":"Alice-2","was":"bob"}"#]);
@@ -44,11 +44,11 @@ fn somebody_is_called_something_else_everywhere() {
     script.saw(&[r#"to 1 Text: {"type":"name","id":"c2","name":"Alice-2","was":"Alice-2"}"#]);
     script.say(1, Kind::Text, r#"{"type":"say","text":"hi"}"#);
     assert_eq!(script.take()[0], "room 0 Text: 01:02:03 Alice-2 say: hi");
-    script.attend(2, plain("bob"));
+    script.come(2, plain("bob"));
     assert!(script.take().contains(&"to 2 Text: Welcome bob !".to_owned()), "the old name is free");
     // On all connections of a person, and on nobody else's.
     let keyed = || Subscription { key: Some("k".repeat(32)), ..json("cy") };
-    (3..5).for_each(|client| script.attend(client, keyed()));
+    (3..5).for_each(|client| script.come(client, keyed()));
     script.take();
     script.say(4, Kind::Text, r#"{"type":"name","name":"dee"}"#);
     script.take();
@@ -61,9 +61,9 @@ fn somebody_is_called_something_else_everywhere() {
 #[test]
 fn gaps_are_told_in_the_form_of_who_missed_them() {
     let mut script = Script::new();
-    script.attend(0, plain("alice"));
-    script.attend(1, json("bob"));
-    script.enter(2, ChannelName::Topic("t".to_owned()));
+    script.come(0, plain("alice"));
+    script.come(1, json("bob"));
+    script.come_in(2, ChannelName::Topic("t".to_owned()));
     let told = |client, numbers: Option<(u64, u64)>| {
         let number = |number| NonZeroU64::new(number).expect("from one on");
         let numbers = numbers.map(|(first, last)| (number(first), number(last)));

@@ -58,17 +58,17 @@ impl AccountId {
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     whole: Account,
-    rooms: Slab<RoomAccount>,
+    rooms: Slab<ChannelAccount>,
     /// By room, as long as the room exists.
-    by_room: Vec<Option<AccountId>>,
+    by_channel: Vec<Option<AccountId>>,
 }
 
 /// A room's account outlives the room while clients of it have something to get.
 #[derive(Debug, Default)]
-struct RoomAccount {
+struct ChannelAccount {
     account: Account,
     clients: u32,
-    is_room_gone: bool,
+    is_channel_gone: bool,
 }
 
 impl Ledger {
@@ -78,23 +78,23 @@ impl Ledger {
     }
 
     /// The account of a room that exists.
-    pub(crate) fn of_room(&self, room: ChannelId) -> AccountId {
-        self.by_room.get(room.index()).copied().flatten().unwrap_or(AccountId::NONE)
+    pub(crate) fn of_channel(&self, room: ChannelId) -> AccountId {
+        self.by_channel.get(room.index()).copied().flatten().unwrap_or(AccountId::NONE)
     }
 
     /// The figures of a room that exists.
     pub(crate) fn account(&self, room: ChannelId) -> Option<Account> {
-        Some(self.rooms[self.of_room(room).index()?].account)
+        Some(self.rooms[self.of_channel(room).index()?].account)
     }
 
     /// A client has come into a room.
     pub(crate) fn attach(&mut self, room: ChannelId) -> AccountId {
-        if self.by_room.len() <= room.index() {
-            self.by_room.resize(room.index() + 1, None);
+        if self.by_channel.len() <= room.index() {
+            self.by_channel.resize(room.index() + 1, None);
         }
         let rooms = &mut self.rooms;
-        let id = *self.by_room[room.index()].get_or_insert_with(|| {
-            let index = rooms.insert(RoomAccount::default());
+        let id = *self.by_channel[room.index()].get_or_insert_with(|| {
+            let index = rooms.insert(ChannelAccount::default());
             AccountId(u32::try_from(index).expect("fewer rooms than clients"))
         });
         self.rooms[id.0 as usize].clients += 1;
@@ -109,10 +109,10 @@ impl Ledger {
     }
 
     /// A room is gone; its number may come again for another.
-    pub(crate) fn forget_room(&mut self, room: ChannelId) {
-        let id = self.by_room.get_mut(room.index()).and_then(Option::take);
+    pub(crate) fn forget_channel(&mut self, room: ChannelId) {
+        let id = self.by_channel.get_mut(room.index()).and_then(Option::take);
         if let Some(index) = id.and_then(AccountId::index) {
-            self.rooms[index].is_room_gone = true;
+            self.rooms[index].is_channel_gone = true;
             self.forget_unused(index);
         }
     }
@@ -141,7 +141,7 @@ impl Ledger {
 
     fn forget_unused(&mut self, index: usize) {
         let room = &self.rooms[index];
-        if room.is_room_gone && room.clients == 0 {
+        if room.is_channel_gone && room.clients == 0 {
             assert_eq!(room.account.queued, 0, "nobody is left to get it");
             self.rooms.remove(index);
         }
@@ -167,7 +167,7 @@ mod tests {
         ledger.record(AccountId::NONE, Posting::Delivered(1));
         ledger.assert_balanced();
         assert_eq!(ledger.account(room).map(|account| (account.accepted, account.queued)), Some((10, 3)));
-        ledger.forget_room(room);
+        ledger.forget_channel(room);
         assert_eq!((ledger.account(room), ledger.rooms.len()), (None, 1), "its clients are still there");
         let other = ledger.attach(room);
         assert_ne!(other, account);
