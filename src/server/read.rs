@@ -6,7 +6,7 @@
 use std::io;
 
 use super::broker_link::submit;
-use super::clients::{Flag, Load, READ_BYTES_MIN};
+use super::clients::{Client, Flag, Load, READ_BYTES_MIN};
 use super::ending::handle_event;
 use super::prices::{self, Work};
 use super::{Server, Stream};
@@ -105,12 +105,7 @@ impl<S: Stream> Server<S> {
                     used += length;
                     self.books.counters.received_bytes += length as u64;
                     let is_carrying = self.handle_scratch(now, id, length, chunk, allowance);
-                    // Of an emptied socket the next byte is a new edge. Only an end that is already
-                    // there brings none.
-                    let client = &self.clients[id];
-                    let is_read_closed = client.flags.contains(Flag::ReadClosed);
-                    let is_drained = client.stream.is_drained(length, chunk);
-                    if is_drained && !is_carrying && !is_read_closed {
+                    if !is_carrying && is_last_read(&self.clients[id], length, chunk) {
                         return (used, false);
                     }
                 }
@@ -220,4 +215,13 @@ impl<S: Stream> Server<S> {
             self.chat.leave(now, &[id], &mut |effect| self.outgoing.apply(effect));
         }
     }
+}
+
+/// Whether a read of so many bytes, which asked for so many, leaves nothing to be read now. Of an emptied socket the
+/// next byte is a new edge; only an end that is already there brings none.
+#[inline]
+fn is_last_read<S: Stream>(client: &Client<S>, length: usize, chunk: usize) -> bool {
+    let is_drained = client.stream.is_drained(length, chunk);
+    let is_read_closed = client.flags.contains(Flag::ReadClosed);
+    is_drained && !is_read_closed
 }

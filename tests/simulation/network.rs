@@ -17,9 +17,6 @@ pub(crate) use crate::weather::Weather;
 
 /// The loop may wake a second late, twice.
 const STALL_MAX: u64 = 17_100;
-/// So much longer if a stream has something to say itself: while nothing else waits nobody misses anything, until a ping
-/// does.
-pub(crate) const STALL_OF_RECORDS: u64 = 20_000;
 /// So much longer for each KiB that a client took lately and may be about to read: 4 KiB a second.
 const STALL_PER_KIB: u64 = 250;
 /// The most of that.
@@ -72,8 +69,7 @@ struct Link {
     is_blocked: bool,
     /// Since when it has taken nothing though something waits.
     full_since: Option<u64>,
-    /// What a reader of 4 KiB a second would not have read when the last byte was taken, at this time. A faster one
-    /// has read it, but the server cannot see that.
+    /// When the last byte was taken, and what a reader of 4 KiB a second had not read then: the server sees no faster.
     unread: (u64, u64),
     // The connection.
     token: Option<usize>,
@@ -255,11 +251,8 @@ impl Network {
     pub(crate) fn assert_no_stall(&self) {
         for (number, link) in self.links.iter().enumerate().filter(|(_, link)| !link.is_dropped) {
             let stalled = link.full_since.map_or(0, |since| self.time - since);
-            let patience = (link.unread.1 * STALL_PER_KIB / 1024).min(STALL_FOR_BYTES_MAX);
-            assert!(
-                stalled <= self.stall_max + patience,
-                "connection {number} has taken nothing for {stalled} ms"
-            );
+            let most = self.stall_max + (link.unread.1 * STALL_PER_KIB / 1024).min(STALL_FOR_BYTES_MAX);
+            assert!(stalled <= most, "connection {number} has taken nothing for {stalled} ms");
         }
     }
 

@@ -13,6 +13,9 @@ use wsloop::server::Stream;
 use crate::network::{Network, SimulatedStream, Taken};
 use crate::support::random::Random;
 
+/// So much longer if a stream has something to say itself: while nothing else waits nobody misses anything, until a ping
+/// does.
+pub(crate) const STALL_OF_RECORDS: u64 = 20_000;
 const RECORD_BYTES_MAX: usize = 16 * 1024;
 const HEADER_BYTES: usize = 7;
 const CLIENT_HELLO: [u8; 4] = *b"helo";

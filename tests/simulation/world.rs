@@ -10,9 +10,9 @@ use crate::actor::{Actor, Temper};
 
 use crate::client::{Client, Ending, Pace, Stage, Wish};
 use crate::driver::Driver;
-use crate::network::{STALL_OF_RECORDS, Weather};
+use crate::network::Weather;
 use crate::order;
-use crate::sealing::Tunnel;
+use crate::sealing::{STALL_OF_RECORDS, Tunnel};
 use crate::speech::VIOLATIONS;
 use crate::support::limits::LIMITS;
 use crate::support::random::Random;
