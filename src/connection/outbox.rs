@@ -259,10 +259,14 @@ impl Outbox {
     }
 
     /// Queues the notice of a gap, in its place.
-    pub fn queue_notice(&mut self, now: Time, gap: Gap, notice: Batch) {
+    pub fn queue_notice(&mut self, gap: Gap, notice: Batch) {
         let entry = OutboxEntry::whole(notice);
-        let Some(front) = &mut self.front else { return self.push_back(now, entry) };
         self.queued_bytes += entry.bytes().len();
+        // It stands for what waited before: a peer that takes nothing has no more time for it.
+        let Some(front) = &mut self.front else {
+            self.front = Some(entry);
+            return;
+        };
         let rest = self.rest.get_or_insert_default();
         match gap.place.checked_sub(1) {
             Some(place) => rest.insert(place, entry),
@@ -666,11 +670,11 @@ mod tests {
         let keep = outbox.cost() - ENTRY_BYTES - 1;
         let first = outbox.skip(keep);
         assert_eq!(first, Gap { skipped: of(2), untold: of(0), place: 2 });
-        outbox.queue_notice(NOW, first, notice(first));
+        outbox.queue_notice(first, notice(first));
         assert_eq!(outbox.queued_messages(), 3);
         let second = outbox.skip(outbox.cost() - 60);
         assert_eq!(second, Gap { skipped: of(1), untold: of(2), place: 2 });
-        outbox.queue_notice(NOW, second, notice(second));
+        outbox.queue_notice(second, notice(second));
         outbox.queue_close(CloseFrame::new(CloseCode::NORMAL, ""));
         pipe.room = 15;
         outbox.unblock();
@@ -678,7 +682,7 @@ mod tests {
         // The notice has begun to leave: a later gap is told by another one.
         let third = outbox.skip(0);
         assert_eq!((third.skipped, third.untold), (of(1), of(0)));
-        outbox.queue_notice(NOW, third, notice(third));
+        outbox.queue_notice(third, notice(third));
         pipe.room = 100;
         outbox.unblock();
         outbox.flush(NOW, &mut pipe).expect("room");
@@ -705,7 +709,7 @@ mod tests {
         queue(&mut outbox, &batch(&[b"two"]));
         let gap = outbox.skip(0);
         assert_eq!((gap.skipped.messages, gap.place), (2, 1));
-        outbox.queue_notice(NOW, gap, encode::notice(Kind::Text, b"gap", gap.skipped, &Meter::default()));
+        outbox.queue_notice(gap, encode::notice(Kind::Text, b"gap", gap.skipped, &Meter::default()));
         outbox.unblock();
         pipe.room = 100;
         outbox.flush(NOW, &mut pipe).expect("room");
@@ -867,11 +871,32 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_gap_gives_a_reader_that_takes_nothing_no_more_time() {
+        let at = Time::from_millis;
+        let timeout = Duration::from_secs(10);
+        let mut outbox = Outbox::default();
+        let frame = batch(&[b"x"]);
+        // It takes one whole frame, so that nothing of the rest has begun.
+        let mut pipe = Pipe { room: all(&frame).len(), ..Pipe::default() };
+        for _ in 0..2 {
+            let _ = outbox.queue(at(0), &frame, all(&frame));
+        }
+        outbox.flush(at(0), &mut pipe).expect("a pipe does not fail");
+        for second in [4, 8] {
+            let gap = outbox.skip(0);
+            let notice = encode::notice(Kind::Text, b"gap", gap.skipped, &Meter::default());
+            outbox.queue_notice(gap, notice);
+            let _ = outbox.queue(at(second * 1_000), &frame, all(&frame));
+        }
+        assert_eq!(outbox.stalled_at(timeout), at(10_000));
+    }
+
     /// Of three batches the last one may go.
     fn skip_one(outbox: &mut Outbox) {
         let gap = outbox.skip(0);
         assert_eq!((gap.skipped.messages, gap.place), (1, 2));
-        outbox.queue_notice(NOW, gap, encode::notice(Kind::Text, b"gap", gap.skipped, &Meter::default()));
+        outbox.queue_notice(gap, encode::notice(Kind::Text, b"gap", gap.skipped, &Meter::default()));
     }
 
     #[test]

@@ -94,7 +94,7 @@ pub(super) fn skip<S>(
     }
     if let Some((kind, text)) = gaps.notice(now, id, missing) {
         let notice = encode::notice(kind, &text, missing, &books.buffered);
-        client.connection.outbox().queue_notice(now.time, gap, notice);
+        client.connection.outbox().queue_notice(gap, notice);
     }
 }
 
