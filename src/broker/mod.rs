@@ -6,6 +6,9 @@
 //! whichever turn: then the answers are [`BrokerEvent`]s, of each channel in the order of its numbers, and of each
 //! client's messages in a channel in the order in which they were submitted.
 //!
+//! A broker has bounded room for requests, and answers each within some seconds: what it takes no part in waits with
+//! it. It tells nothing more of a channel once that is closed.
+//!
 //! Pure: what blocks, and sockets, are for whoever stands behind a broker.
 
 mod memory;

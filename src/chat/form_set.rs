@@ -21,6 +21,9 @@ pub trait FormSet: fmt::Debug {
 
     /// What stands in for a name that nobody has chosen: `('IP', PORT)`, or `guestN`.
     fn names_guests(&self, form: FormId) -> bool;
+
+    /// Whether members of a form hear the numbers of messages, and so can resume.
+    fn has_numbers(&self, form: FormId) -> bool;
 }
 
 /// What a member wants, and what it calls its request.

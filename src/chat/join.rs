@@ -123,6 +123,7 @@ impl Chat {
         // What it is owed in one breath may wait beside its queue.
         let bytes_max = RESUME_BYTES_MAX.max(self.limits.outbox_bytes_max / 4 * 3);
         let measure = |message: &Remembered| message.measure(&*self.forms, form);
+        let since = since.filter(|_| self.forms.has_numbers(form));
         let missed = since
             .filter(|(_, since)| **epoch == **since)
             .and_then(|(since, _)| room.history.behind(*since, *head))

@@ -128,6 +128,10 @@ impl Chat {
     pub fn leave(&mut self, now: Now, clients: &[ClientId], effect: &mut impl FnMut(Effect<'_>)) {
         let mut gone = Vec::new();
         for &client in clients {
+            if self.is_held_back(client) {
+                // What it has still sent is read, if only to be thrown away.
+                effect(Effect::Resume { client });
+            }
             if let Some((channel, form, member)) = self.unsubscribe(now, client) {
                 effect(Effect::Leave { channel, form, client });
                 gone.extend(member.map(|member| (channel, member)));

@@ -1,6 +1,6 @@
 //! What was said and is not answered yet, where a broker answers later.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::kept::Owner;
 use crate::broker::{Append, Ticket};
@@ -21,7 +21,7 @@ pub(super) struct Pending {
     last: u64,
     held: HashMap<Ticket, Held>,
     by_reference: HashMap<(PersonId, u64), Ticket>,
-    by_client: HashMap<ClientId, Share>,
+    by_client: BTreeMap<ClientId, Share>,
     bytes: usize,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Identity {
 /// What one client has under way.
 #[derive(Debug, Default)]
 struct Share {
-    tickets: Vec<Ticket>,
+    tickets: BTreeSet<Ticket>,
     bytes: usize,
 }
 
@@ -72,7 +72,7 @@ impl Pending {
         let before = self.held.insert(append.ticket, held);
         assert!(before.is_none(), "a ticket is given once");
         let share = self.by_client.entry(client).or_default();
-        share.tickets.push(append.ticket);
+        share.tickets.insert(append.ticket);
         share.bytes += bytes;
         self.bytes += bytes;
     }
@@ -81,9 +81,12 @@ impl Pending {
     pub(super) fn await_same(&mut self, client: ClientId, person: PersonId, hash: u64) -> bool {
         let Some(ticket) = self.by_reference.get(&(person, hash)) else { return false };
         let held = self.held.get_mut(ticket).expect("what is known by its reference is held");
-        if !held.waiting.contains(&client) {
+        let share = self.by_client.entry(client).or_default();
+        if share.tickets.insert(*ticket) {
             held.waiting.push(client);
-            self.by_client.entry(client).or_default().tickets.push(*ticket);
+            // Whoever only repeats what others have said is held back too.
+            share.bytes += HELD_BYTES;
+            self.bytes += HELD_BYTES;
         }
         true
     }
@@ -96,8 +99,10 @@ impl Pending {
         }
         for client in &held.waiting {
             let Some(share) = self.by_client.get_mut(client) else { continue };
-            share.tickets.retain(|other| *other != ticket);
-            share.bytes -= if held.speaker == Some(*client) { held.bytes } else { 0 };
+            share.tickets.remove(&ticket);
+            let is_speaker = held.speaker == Some(*client);
+            share.bytes -= if is_speaker { held.bytes } else { HELD_BYTES };
+            self.bytes -= if is_speaker { 0 } else { HELD_BYTES };
             if share.tickets.is_empty() {
                 self.by_client.remove(client);
             }
@@ -110,7 +115,11 @@ impl Pending {
         for ticket in self.by_client.remove(&client).into_iter().flat_map(|share| share.tickets) {
             let held = self.held.get_mut(&ticket).expect("what a client waits for is held");
             held.waiting.retain(|other| *other != client);
-            held.speaker = held.speaker.filter(|speaker| *speaker != client);
+            if held.speaker == Some(client) {
+                held.speaker = None;
+            } else {
+                self.bytes -= HELD_BYTES;
+            }
         }
     }
 
@@ -127,7 +136,7 @@ impl Pending {
     pub(super) fn settle(&mut self, ticket: Ticket) -> (Option<Held>, Vec<ClientId>) {
         let was_over = self.bytes > BYTES_MAX;
         let held = self.take(ticket);
-        let mut resumed: Vec<ClientId> = held.iter().filter_map(|held| held.speaker).collect();
+        let mut resumed: Vec<ClientId> = held.iter().flat_map(|held| held.waiting.iter().copied()).collect();
         if was_over && self.bytes <= BYTES_MAX {
             resumed.extend(self.by_client.keys().copied());
         }

@@ -87,6 +87,8 @@ impl Chat {
     /// A channel has accepted a message: it is told, remembered and acknowledged. Whoever said it may have gone.
     pub fn commit(&mut self, now: Now, id: ChannelId, entry: &Entry, effect: &mut impl FnMut(Effect<'_>)) {
         let Entry { committed, ticket, author, kind, payload } = entry;
+        // It may be kept for nobody, and is kept anew with what it remembers then.
+        self.use_again(id);
         let (held, resumed) = ticket.map(|ticket| self.pending.settle(ticket)).unwrap_or_default();
         let speaker = held.as_ref().and_then(|held| held.speaker);
         self.tell_committed(id, *committed, author.as_ref(), *kind, payload, speaker, effect);

@@ -240,13 +240,12 @@ impl Connection {
         }
     }
 
-    /// The request is answered later, with [`Connection::open`] or [`Connection::respond`]; until then nothing of the
-    /// peer is heard. It has the rest of the time of its handshake.
+    /// The request is answered later, within the rest of its time; until then nothing of the peer is heard.
     pub fn decide_later(&mut self) {
-        let State::AwaitingHandshake(handshake) = &self.state else {
-            unreachable!("a request is there once");
-        };
-        self.state = State::Deciding { until: handshake.until };
+        if let State::AwaitingHandshake(handshake) = &self.state {
+            self.state = State::Deciding { until: handshake.until };
+        }
+        assert!(self.is_deciding(), "a request that is there is answered once");
     }
 
     /// Answers a handshake: from here on frames are spoken, compressed ones if that was agreed on.
@@ -418,6 +417,11 @@ impl Connection {
     /// Whether the request is there, and its answer is being found out.
     pub fn is_deciding(&self) -> bool {
         matches!(self.state, State::Deciding { .. })
+    }
+
+    /// Whether the peer takes nothing of what waits for it.
+    pub fn is_stalled(&self, now: Time) -> bool {
+        self.outbox.stalled_at(WRITE_TIMEOUT) <= now
     }
 
     /// Whether nothing of a request has come.

@@ -96,6 +96,10 @@ impl Form for Json {
     fn names_guests(&self) -> bool {
         true
     }
+
+    fn has_numbers(&self) -> bool {
+        true
+    }
 }
 
 /// The name of a reason.

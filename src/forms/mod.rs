@@ -39,6 +39,9 @@ pub trait Form: fmt::Debug {
 
     /// Whether somebody who has chosen no name is called `guestN`, and not `('IP', PORT)`.
     fn names_guests(&self) -> bool;
+
+    /// Whether members hear the numbers of messages: then they can resume, and a gap says which are missing.
+    fn has_numbers(&self) -> bool;
 }
 
 /// A message as it is sent.
@@ -119,5 +122,9 @@ impl FormSet for Forms {
 
     fn names_guests(&self, form: FormId) -> bool {
         self.form(form).names_guests()
+    }
+
+    fn has_numbers(&self, form: FormId) -> bool {
+        self.form(form).has_numbers()
     }
 }

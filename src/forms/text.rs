@@ -103,6 +103,10 @@ impl Form for Text {
     fn names_guests(&self) -> bool {
         false
     }
+
+    fn has_numbers(&self) -> bool {
+        false
+    }
 }
 
 /// A message without the line ending that line-based tools (websocat) send with each.

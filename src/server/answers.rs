@@ -40,9 +40,20 @@ impl<S: Stream> Server<S> {
 
     /// Opens a WebSocket as soon as what it is for can be heard: at once, or when the broker has answered.
     fn open(&mut self, now: Now, id: ClientId, mut opening: Opening, head: &[u8]) {
-        debug!("{} connects: {}", self.clients[id].address, first_line(head));
+        let address = self.clients[id].address;
+        if !self.admission.may_open(address) {
+            return self.refuse(now, id, Refusal::TooManyConnections, head);
+        }
+        debug!("{address} connects: {}", first_line(head));
         if let Endpoint::Channel(subscription) = &mut opening.endpoint {
             subscription.form = self.outgoing.forms().form_of(opening.subprotocol);
+        }
+        self.open_when_heard(now, id, opening, head);
+    }
+
+    /// The same, of a request that has been looked at.
+    pub(super) fn open_when_heard(&mut self, now: Now, id: ClientId, opening: Opening, head: &[u8]) {
+        if let Endpoint::Channel(subscription) = &opening.endpoint {
             match hear(now, &mut self.chat, &mut *self.link.broker, &subscription.channel) {
                 Heard::Now => {}
                 Heard::Later(channel) => {
@@ -52,15 +63,15 @@ impl<S: Stream> Server<S> {
                 Heard::Never => return self.refuse(now, id, Refusal::Unavailable, head),
             }
         }
-        self.enter(now, id, opening);
+        self.enter(now, id, opening, head);
     }
 
     /// Opens a WebSocket, if its address may have one more.
-    pub(super) fn enter(&mut self, now: Now, id: ClientId, opening: Opening) {
+    fn enter(&mut self, now: Now, id: ClientId, opening: Opening, head: &[u8]) {
         let Opening { response, endpoint, compression, slow, .. } = opening;
         let address = self.clients[id].address;
         if !self.admission.open(address) {
-            return self.refuse(now, id, Refusal::TooManyConnections, b"");
+            return self.refuse(now, id, Refusal::TooManyConnections, head);
         }
         let client = &mut self.clients[id];
         let response = response.encode(Some(now.wall), true);

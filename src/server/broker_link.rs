@@ -1,6 +1,6 @@
 //! What the server asks of its broker, and who waits for the answers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use super::outgoing::Outgoing;
 use crate::broker::{Append, Broker, Outcome};
@@ -33,6 +33,8 @@ pub(super) struct BrokerLink {
 pub(super) struct Undecided {
     by_channel: HashMap<ChannelId, Vec<(ClientId, Opening)>>,
     by_client: HashMap<ClientId, ChannelId>,
+    /// Those whose channels have been answered: opened, or not.
+    decided: VecDeque<(ClientId, Option<Opening>)>,
 }
 
 impl Undecided {
@@ -43,13 +45,24 @@ impl Undecided {
         self.by_channel.entry(channel).or_default().push((client, opening));
     }
 
-    /// Takes those who wait for a channel, in the order in which they came.
-    pub(super) fn take(&mut self, channel: ChannelId) -> Vec<(ClientId, Opening)> {
+    /// The broker has answered for a channel: those who wait for it have their turns, in the order in which they
+    /// came.
+    pub(super) fn decide(&mut self, channel: ChannelId, is_open: bool) {
         let waiting = self.by_channel.remove(&channel).unwrap_or_default();
-        for (client, _) in &waiting {
-            self.by_client.remove(client);
-        }
-        waiting
+        self.decided
+            .extend(waiting.into_iter().map(|(client, opening)| (client, is_open.then_some(opening))));
+    }
+
+    /// The next whose turn it is.
+    pub(super) fn pop_decided(&mut self) -> Option<(ClientId, Option<Opening>)> {
+        let (client, opening) = self.decided.pop_front()?;
+        self.by_client.remove(&client);
+        Some((client, opening))
+    }
+
+    /// Whether somebody's turn has come.
+    pub(super) fn has_decided(&self) -> bool {
+        !self.decided.is_empty()
     }
 
     /// A client is gone.
@@ -58,6 +71,7 @@ impl Undecided {
         if let Some(waiting) = self.by_channel.get_mut(&channel) {
             waiting.retain(|(other, _)| *other != client);
         }
+        self.decided.retain(|(other, _)| *other != client);
     }
 }
 

@@ -6,15 +6,16 @@ use crate::chat::Effect;
 use crate::clock::Now;
 use crate::connection::CLOSE_TIMEOUT;
 use crate::http::Refusal;
-use crate::id::ClientId;
-use crate::site::Opening;
 
 impl<S: Stream> Server<S> {
     /// Does what the broker has answered meanwhile, as much of it as a turn has room for.
     pub(super) fn hear_broker(&mut self, now: Now) {
-        while !self.outgoing.is_full()
+        let mut count = 0;
+        // Whatever else the turn does, so that none waits for ever behind a flood.
+        while (count < prices::TURN_ANSWERS_MIN || !self.outgoing.is_full())
             && let Some(event) = self.link.broker.poll_event(now)
         {
+            count += 1;
             self.outgoing.charge(prices::MESSAGE);
             let sink = &mut |effect: Effect<'_>| self.outgoing.apply(effect);
             match event {
@@ -22,36 +23,43 @@ impl<S: Stream> Server<S> {
                 BrokerEvent::Refused(channel, ticket) => self.chat.refuse(now, channel, ticket, sink),
                 BrokerEvent::Opened(channel, opened) => {
                     self.chat.opened(channel, opened);
-                    for (id, opening) in self.link.undecided.take(channel) {
-                        self.decide(now, id, Some(opening));
-                    }
+                    self.link.undecided.decide(channel, true);
                 }
                 BrokerEvent::NotOpened(channel) => {
                     self.chat.not_opened(channel);
-                    for (id, _) in self.link.undecided.take(channel) {
-                        self.decide(now, id, None);
-                    }
+                    self.link.undecided.decide(channel, false);
                 }
             }
+            self.answer_decided(now);
         }
+        self.answer_decided(now);
         self.close_announced(now);
     }
 
-    /// Answers a request that has waited, if it still does.
-    fn decide(&mut self, now: Now, id: ClientId, opening: Option<Opening>) {
-        if !self.clients.find(id).is_some_and(|client| client.connection.is_deciding()) {
-            return;
+    /// Answers requests that have waited, as many as a turn has room for, and one at least: so that a channel that
+    /// was opened is in use.
+    fn answer_decided(&mut self, now: Now) {
+        let mut is_owed = true;
+        while (is_owed || !self.outgoing.is_full())
+            && let Some((id, opening)) = self.link.undecided.pop_decided()
+        {
+            is_owed = false;
+            if !self.clients.find(id).is_some_and(|client| client.connection.is_deciding()) {
+                continue;
+            }
+            self.outgoing.charge(prices::REQUEST);
+            match opening {
+                None => self.refuse(now, id, Refusal::Unavailable, b""),
+                // Who is told to go has been counted by then.
+                Some(_) if !self.mode.is_serving() => self.refuse(now, id, Refusal::Draining, b""),
+                // All who were before it may have gone, and the channel with them.
+                Some(opening) => self.open_when_heard(now, id, opening, b""),
+            }
+            // What it has sent meanwhile was not read.
+            self.clients.mark_runnable(id);
+            self.clients.mark_flushable(id);
+            self.clients.arm(now, id);
         }
-        match opening {
-            Some(opening) if self.mode.is_serving() => self.enter(now, id, opening),
-            // Who is told to go has been counted by then.
-            Some(_) => self.refuse(now, id, Refusal::Draining, b""),
-            None => self.refuse(now, id, Refusal::Unavailable, b""),
-        }
-        // What it has sent meanwhile was not read.
-        self.clients.mark_runnable(id);
-        self.clients.mark_flushable(id);
-        self.clients.arm(now, id);
     }
 
     /// Closes the conversations that the chat has ended, and reads on from whoever waited for an answer.

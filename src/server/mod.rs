@@ -260,7 +260,10 @@ impl<S: Stream> Server<S> {
 
     /// Whether the next turn is due at once.
     pub fn has_work(&self) -> bool {
-        self.clients.has_work() || !self.outgoing.is_empty() || self.mode.is_last_call_due(&self.clients)
+        self.clients.has_work()
+            || self.link.undecided.has_decided()
+            || !self.outgoing.is_empty()
+            || self.mode.is_last_call_due(&self.clients)
     }
 
     /// Takes no more clients; those who are here get what they are owed, then a close frame, one after the

@@ -156,6 +156,7 @@ impl Outgoing {
         for (form, count) in audience.by_form() {
             scratch.clear();
             let Some(rendered) = forms.form(form).render(event, &mut scratch) else { continue };
+            let number = number.filter(|_| forms.form(form).has_numbers());
             let except = except.filter(|(of, _)| *of == form).map(|(_, client)| client);
             self.publish(channel, form, count, except, number, rendered);
         }

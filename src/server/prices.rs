@@ -72,6 +72,8 @@ pub(super) const CLIENT_READ_BYTES: usize = 64 * 1024;
 pub(super) const TURN_READ_BYTES: usize = 256 * 1024;
 /// Deadlines that are dealt with in a turn whatever else it does, so that none waits for ever.
 pub(super) const TURN_TIMEOUTS_MIN: u32 = 64;
+/// Answers of the broker that are dealt with in a turn whatever else it does.
+pub(super) const TURN_ANSWERS_MIN: u32 = 64;
 /// Memory of what has come from all clients and is not whole, or waits to be looked at: over it, what is largest
 /// and oldest goes first. Honest messages are whole within milliseconds. Never below four of the largest messages.
 pub(super) const UNFINISHED_BYTES_MAX: usize = 64 * 1024 * 1024;

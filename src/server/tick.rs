@@ -12,6 +12,9 @@ use super::prices;
 use crate::chat::Chat;
 use crate::clock::Now;
 
+/// A client of which nothing is read, since the broker has still to answer, is looked at again so much later.
+const HELD_BACK: Duration = Duration::from_secs(1);
+
 /// Does what is due.
 pub(super) fn tick<S>(
     now: Now,
@@ -34,6 +37,11 @@ pub(super) fn tick<S>(
         }
         if clients.rate_limiter.release(now.time, id) {
             clients.mark_runnable(id);
+        }
+        if chat.is_held_back(id) && !clients[id].connection.is_stalled(now.time) {
+            // What is due may have come, and was not heard.
+            clients.arm_at(id, now.time + HELD_BACK);
+            continue;
         }
         let client = &mut clients[id];
         if client.connection.deadline() > now.time {

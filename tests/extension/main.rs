@@ -56,6 +56,10 @@ impl Form for Tabs {
     fn names_guests(&self) -> bool {
         true
     }
+
+    fn has_numbers(&self) -> bool {
+        true
+    }
 }
 
 /// Numbers come from a thread, as they would from a disk or another machine. What they are for waits here.

@@ -314,3 +314,49 @@ fn who_says_more_than_is_answered_is_read_no_further_and_loses_nothing() {
     }
     assert_eq!((heard, bench.unread(speaker)), (MESSAGES + 1, 0));
 }
+
+/// Whoever floods fills every turn: what the broker answers has its part of it all the same.
+#[test]
+fn an_answer_does_not_wait_for_the_end_of_a_flood() {
+    let (mut bench, desk) = bench();
+    let member = join(&mut bench, &desk, "/tea?name=member", false);
+    let flooder = bench.open("/echo");
+    say(&mut bench, member, "hello");
+    let mut random = Random::new(3);
+    let payload = vec![b'x'; 60_000];
+    let bytes: Vec<u8> = (0..20).flat_map(|_| speech::frame(&mut random, 0x82, &payload)).collect();
+    bench.send_later(flooder, &bytes);
+    let answer = desk.0.borrow_mut().asked.pop_front().expect("it was asked").0;
+    desk.0.borrow_mut().answers.push_back(answer);
+    bench.driver.network.borrow_mut().transfer();
+    assert!(bench.driver.pass(), "there is a turn");
+    assert!(bench.unread(flooder) > 0, "and more of the flood than it has room for");
+    let (told, text) = (texts(&mut bench, member), " say: hello");
+    assert!(told.iter().any(|line| line.ends_with(text)), "{told:?}");
+}
+
+/// To repeat what others have said costs memory too.
+#[test]
+fn who_only_repeats_is_held_back_as_well() {
+    let (mut bench, desk) = bench();
+    let key = "k".repeat(32);
+    let first = join(&mut bench, &desk, &format!("/tea?key={key}"), true);
+    let other = join(&mut bench, &desk, &format!("/tea?key={key}"), true);
+    for number in 0..100 {
+        say_json(&mut bench, first, "x", &format!("r{number}"));
+    }
+    let before = bench.driver.server.pending_bytes();
+    for _ in 0..3 {
+        for number in 0..100 {
+            say_json(&mut bench, other, "x", &format!("r{number}"));
+        }
+    }
+    let after = bench.driver.server.pending_bytes();
+    assert_eq!((desk.asked(), after - before), (100, 100 * 256), "each once for who waits for it");
+    bench.reset(other);
+    assert_eq!(bench.driver.server.pending_bytes(), before);
+    desk.grant_all(&mut bench);
+    assert_eq!(bench.driver.server.pending_bytes(), 0);
+    let acks = objects(&mut bench, first).iter().filter(|object| object["type"] == "ack").count();
+    assert_eq!(acks, 100);
+}

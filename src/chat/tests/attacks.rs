@@ -1,6 +1,9 @@
 //! What strangers try: to erase, to fill, to be somebody else; and what is said again after a break.
 
+use std::num::NonZeroU64;
+
 use super::*;
+use crate::broker::{Author, Committed, Entry};
 
 fn history(chat: &Chat, index: usize) -> &history::History {
     &chat.channels[index].room.as_ref().expect("a room").history
@@ -281,4 +284,26 @@ fn of_the_rooms_of_one_those_in_use_lose_last() {
     let in_use: usize = rooms.filter(|room| room.kept.is_none()).map(|room| room.history.cost()).sum();
     let kept: usize = script.chat.keeping.bytes() - in_use;
     assert!(kept > 200 * script.chat.keeping.kept_count() * 1000, "the books are right: {kept}");
+}
+
+/// A broker of several servers tells of what was said elsewhere, in a room in which nobody is here.
+#[test]
+fn what_is_said_elsewhere_in_a_room_that_is_kept_is_counted() {
+    let mut script = Script::new();
+    script.come_in(0, lobby());
+    script.say(0, Kind::Text, &"x".repeat(20_000));
+    script.leave(&[0]);
+    script.forget_channels();
+    for seq in 2..200 {
+        let committed = Committed { seq: NonZeroU64::new(seq).expect("from one on"), time: script.now.wall };
+        let author = Some(Author { id: crate::id::PersonId(99), name: "elsewhere".into() });
+        let payload = vec![b'y'; if seq % 7 == 0 { 30_000 } else { 10 }].into();
+        let entry = Entry { committed, ticket: None, author, kind: Kind::Text, payload };
+        script.run(|chat, now, mut sink| chat.commit(now, ChannelId::new(0), &entry, &mut sink));
+        script.forget_channels();
+        assert_eq!(script.chat.keeping.kept_count(), 1);
+        assert!(script.chat.keeping.bytes() >= history(&script.chat, 0).cost(), "all of it");
+    }
+    script.wait_until(600_000);
+    assert_eq!((script.chat.channels.len(), script.chat.keeping.bytes()), (0, 0), "nothing is left");
 }

@@ -54,7 +54,13 @@ impl AddressCounts {
         verdict
     }
 
-    /// Whether a connection that was counted may become a WebSocket; then it is counted as one.
+    /// Whether a connection that was counted may become a WebSocket.
+    pub(super) fn may_open(&self, address: SocketAddr, websockets_max: Option<u32>) -> bool {
+        let count = || self.counts.get(&key(address));
+        websockets_max.is_none_or(|most| count().is_some_and(|count| count.websockets < most))
+    }
+
+    /// The same; then it is counted as one.
     pub(super) fn open(&mut self, address: SocketAddr, websockets_max: Option<u32>) -> bool {
         let Some(most) = websockets_max else { return true };
         let Some(count) = self.counts.get_mut(&key(address)) else { return false };

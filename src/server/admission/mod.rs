@@ -89,7 +89,12 @@ impl Admission {
         self.places.enter(pool, id);
     }
 
-    /// Whether a connection may become a WebSocket; then it is counted as one.
+    /// Whether a connection may become a WebSocket.
+    pub(crate) fn may_open(&self, address: SocketAddr) -> bool {
+        self.addresses.may_open(address, self.address_clients_max)
+    }
+
+    /// The same; then it is counted as one.
     pub(crate) fn open(&mut self, address: SocketAddr) -> bool {
         let is_allowed = self.addresses.open(address, self.address_clients_max);
         self.websockets += usize::from(is_allowed);
