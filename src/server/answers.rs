@@ -44,7 +44,6 @@ impl<S: Stream> Server<S> {
         if !self.admission.may_open(address) {
             return self.refuse(now, id, Refusal::TooManyConnections, head);
         }
-        debug!("{address} connects: {}", first_line(head));
         if let Endpoint::Channel(subscription) = &mut opening.endpoint {
             subscription.form = self.outgoing.forms().form_of(opening.subprotocol);
         }
@@ -57,7 +56,9 @@ impl<S: Stream> Server<S> {
             match hear(now, &mut self.chat, &mut *self.link.broker, &subscription.channel) {
                 Heard::Now => {}
                 Heard::Later(channel) => {
-                    self.clients[id].connection.decide_later();
+                    let client = &mut self.clients[id];
+                    debug!("{} waits for its channel: {}", client.address, first_line(head));
+                    client.connection.decide_later();
                     return self.link.undecided.add(channel, id, opening);
                 }
                 Heard::Never => return self.refuse(now, id, Refusal::Unavailable, head),
@@ -73,6 +74,8 @@ impl<S: Stream> Server<S> {
         if !self.admission.open(address) {
             return self.refuse(now, id, Refusal::TooManyConnections, head);
         }
+        // Of a request that had to wait, it was said then.
+        debug!("{address} connected: {}", first_line(head));
         let client = &mut self.clients[id];
         let response = response.encode(Some(now.wall), true);
         let (limits, meter) = (&self.limits.connection, &self.books.buffered);
