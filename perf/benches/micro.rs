@@ -13,6 +13,8 @@ use wsloop::websocket::{Agreement, Decoder, Deflater, Item, Kind, MessageLimits,
 
 const NOW: Time = Time::from_millis(1);
 const LIMITS: MessageLimits = MessageLimits { message_bytes_max: 1 << 20, fragments_max: 1024 };
+/// What the server keeps of a batch's memory for the next turn.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
 const KEY: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 
 fn main() {
@@ -99,7 +101,7 @@ fn encode_batch(bencher: Bencher<'_, '_>, count: usize) {
         }
         let batch = builder.seal();
         divan::black_box(batch.bytes());
-        builder.recycle(batch);
+        builder.recycle(batch, KEPT_BYTES_MAX);
     });
 }
 
@@ -110,7 +112,7 @@ fn encode_numbered(bencher: Bencher<'_, '_>, count: u64) {
     bencher.counter(ItemsCount::new(count)).bench_local(|| {
         let batch = batch_of(&mut builder, count, 1);
         divan::black_box(batch.bytes());
-        builder.recycle(batch);
+        builder.recycle(batch, KEPT_BYTES_MAX);
     });
 }
 
@@ -214,7 +216,7 @@ fn turn_for_100(bencher: Bencher<'_, '_>, (count, room): (u64, usize)) {
                 assert!(outbox.send(NOW, &batch, whole.clone(), pipe).is_ok());
             }
             if room == usize::MAX {
-                builder.recycle(batch);
+                builder.recycle(batch, KEPT_BYTES_MAX);
             }
         },
     );

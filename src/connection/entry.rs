@@ -69,21 +69,17 @@ impl OutboxEntry {
 
     /// The end of what must leave before anything else may.
     pub(super) fn begun_until(&self) -> usize {
-        if self.has_begun { self.batch.piece_end(self.last_begun()) } else { self.start }
+        if self.has_begun { self.last_begun().1.end } else { self.start }
     }
 
     /// Messages that have begun to leave and whose last byte has not left.
     pub(super) fn begun_messages(&self) -> u32 {
-        if self.has_begun && self.batch.are_messages() { self.last_begun() - self.piece + 1 } else { 0 }
+        if self.has_begun && self.batch.are_messages() { self.last_begun().0 - self.piece + 1 } else { 0 }
     }
 
-    /// The last piece that has begun, of one that has.
-    fn last_begun(&self) -> u32 {
-        if self.sealed == 0 {
-            return self.piece;
-        }
-        let sealed_until = self.start + self.sealed as usize;
-        (self.piece..).find(|piece| self.batch.piece_end(*piece) >= sealed_until).unwrap_or(self.piece)
+    /// The last piece that has begun, of one that has, and where it is.
+    fn last_begun(&self) -> (u32, Range<usize>) {
+        self.batch.piece_holding(self.start + (self.sealed as usize).saturating_sub(1))
     }
 
     /// So many bytes at its front are sealed.
@@ -112,15 +108,11 @@ impl OutboxEntry {
         assert!(self.start < self.end, "what has left is no entry");
         self.sealed = self.sealed.saturating_sub(u32::try_from(written).unwrap_or(u32::MAX));
         self.has_begun = true;
-        let of_each = u32::from(self.batch.are_messages());
-        loop {
-            let end = self.batch.piece_end(self.piece);
-            if self.start < end {
-                break;
-            }
-            self.piece += 1;
-            self.messages -= of_each;
-            self.has_begun = self.start > end;
+        let (piece, range) = self.batch.piece_holding(self.start);
+        if piece > self.piece {
+            self.messages -= if self.batch.are_messages() { piece - self.piece } else { 0 };
+            self.piece = piece;
+            self.has_begun = self.start > range.start;
         }
     }
 }

@@ -743,7 +743,7 @@ mod tests {
         assert_eq!(outbox.front.as_ref().expect("queued").batch.bytes(), b"\x81\x05small");
         queue(&mut outbox, &batch);
         let mut builder = BatchBuilder::default();
-        builder.recycle(batch);
+        builder.recycle(batch, 1024);
         assert_eq!(outbox.queued_bytes(), 7 + 7 + 1004);
     }
 

@@ -3,18 +3,38 @@
 use std::num::NonZeroU64;
 use std::ops::Range;
 
+/// Each so many ended pieces, a mark says where they end, so that nobody has to add up more lengths than these.
+const PIECES_A_MARK: u32 = 32;
+
 /// The table of a batch's pieces. The last one is not in it: it ends with the bytes, so that a batch of one piece,
 /// which most are, takes no memory here.
 ///
-/// Invariant: the ends rise, and there are no more numbers than ends.
+/// A client that does not read keeps the table alive, of however small messages: so lengths are kept, of which those
+/// below 128 take a byte, and not ends.
+///
+/// Invariant: there is a mark for each 32 of the lengths, and no more numbers than lengths.
 #[derive(Debug, Default)]
 pub(super) struct Pieces {
-    /// Where each piece but the last ends.
-    ends: Vec<usize>,
-    /// The numbers of these pieces, up to the last of them that has one.
+    /// How long each piece but the last is, in groups of seven bits, the low ones first. The top bit of a byte says
+    /// that another group follows.
+    lengths: Vec<u8>,
+    marks: Vec<Mark>,
+    /// How many pieces have ended: all but the last.
+    ended: u32,
+    /// Where these end.
+    ended_at: usize,
+    /// Their numbers, up to the last of them that has one.
     numbers: Vec<Option<NonZeroU64>>,
     /// The number of the last piece.
     last_number: Option<NonZeroU64>,
+}
+
+/// A place behind some whole pieces.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    place: usize,
+    /// Where the length of the next one is.
+    length_at: usize,
 }
 
 impl Pieces {
@@ -22,24 +42,53 @@ impl Pieces {
     #[inline]
     pub(super) fn begin(&mut self, place: usize, number: Option<NonZeroU64>) {
         if place > 0 {
-            if self.last_number.is_some() {
-                self.keep_last_number();
-            }
-            self.ends.push(place);
+            self.end_last(place);
         }
         self.last_number = number;
     }
 
-    fn keep_last_number(&mut self) {
-        if self.numbers.len() < self.ends.len() {
-            self.numbers.resize(self.ends.len(), None);
+    /// The last piece ends here, and is the last no longer.
+    fn end_last(&mut self, place: usize) {
+        if self.last_number.is_some() {
+            self.numbers.resize(self.ended as usize, None);
+            self.numbers.push(self.last_number);
         }
-        self.numbers.push(self.last_number);
+        let mut length = place - self.ended_at;
+        while length >= 0x80 {
+            self.lengths.push(low_bits(length) | 0x80);
+            length >>= 7;
+        }
+        self.lengths.push(low_bits(length));
+        (self.ended, self.ended_at) = (self.ended + 1, place);
+        if self.ended.is_multiple_of(PIECES_A_MARK) {
+            self.marks.push(Mark { place, length_at: self.lengths.len() });
+        }
+    }
+
+    /// Those behind so many marks: how many pieces are before each, and where it ends.
+    fn ends_behind(&self, marks: usize) -> impl Iterator<Item = (u32, usize)> {
+        let Mark { mut place, mut length_at } = match marks {
+            0 => Mark::default(),
+            _ => self.marks[marks - 1],
+        };
+        (to_u32(marks) * PIECES_A_MARK..self.ended).map(move |index| {
+            let (mut length, mut bits) = (0, 0);
+            loop {
+                let byte = self.lengths[length_at];
+                length |= usize::from(byte & 0x7F) << bits;
+                (length_at, bits) = (length_at + 1, bits + 7);
+                if byte < 0x80 {
+                    break;
+                }
+            }
+            place += length;
+            (index, place)
+        })
     }
 
     /// How many there are, in so many bytes.
     fn count(&self, bytes: usize) -> u32 {
-        to_u32(self.ends.len() + usize::from(bytes > 0))
+        self.ended + u32::from(bytes > 0)
     }
 
     /// How many of those in so many bytes stand before a place that is between two pieces, or at either end.
@@ -53,59 +102,95 @@ impl Pieces {
     }
 
     fn ending_at(&self, place: usize) -> u32 {
-        to_u32(self.ends.binary_search(&place).expect("ranges hold whole pieces") + 1)
+        let marks = self.marks.partition_point(|mark| mark.place < place);
+        let found = self.ends_behind(marks).find(|(_, end)| *end >= place).filter(|(_, end)| *end == place);
+        found.expect("ranges hold whole pieces").0 + 1
+    }
+
+    /// Which of those in so many bytes has the byte at this place, and where that piece is.
+    pub(super) fn holding(&self, place: usize, bytes: usize) -> (u32, Range<usize>) {
+        let marks = self.marks.partition_point(|mark| mark.place <= place);
+        let mut start = if marks == 0 { 0 } else { self.marks[marks - 1].place };
+        for (index, end) in self.ends_behind(marks) {
+            if place < end {
+                return (index, start..end);
+            }
+            start = end;
+        }
+        (self.ended, start..bytes)
     }
 
     /// Where the first so many of those in so many bytes end.
     pub(super) fn end_of(&self, count: u32, bytes: usize) -> usize {
         match count {
             0 => 0,
-            _ => self.ends.get(count as usize - 1).copied().unwrap_or(bytes),
+            _ if count > self.ended => bytes,
+            _ if count == self.ended => self.ended_at,
+            _ => self.ends_from(count - 1).next().map_or(bytes, |(_, end)| end),
         }
     }
 
-    /// Where this one of those in so many bytes is.
-    pub(super) fn range(&self, index: u32, bytes: usize) -> Range<usize> {
-        self.end_of(index, bytes)..self.end_of(index + 1, bytes)
+    /// From this piece on, each but the last and where it ends.
+    fn ends_from(&self, index: u32) -> impl Iterator<Item = (u32, usize)> {
+        self.ends_behind((index / PIECES_A_MARK) as usize).skip((index % PIECES_A_MARK) as usize)
+    }
+
+    /// Where these of those in so many bytes are.
+    pub(super) fn ranges(&self, indices: Range<u32>, bytes: usize) -> impl Iterator<Item = Range<usize>> {
+        let mut start = self.end_of(indices.start, bytes);
+        let ends = self.ends_from(indices.start).map(|(_, end)| end).chain([bytes]);
+        ends.take(indices.len()).map(move |end| std::mem::replace(&mut start, end)..end)
     }
 
     /// The number of a piece, if it has any.
     pub(super) fn number(&self, index: u32) -> Option<NonZeroU64> {
-        let index = index as usize;
-        if index == self.ends.len() { self.last_number } else { self.numbers.get(index).copied().flatten() }
+        if index == self.ended {
+            self.last_number
+        } else {
+            self.numbers.get(index as usize).copied().flatten()
+        }
     }
 
-    /// The table of some of these pieces alone.
-    pub(super) fn part(&self, indices: Range<u32>) -> Pieces {
-        let Some(last) = indices.clone().next_back() else { return Pieces::default() };
-        let start = self.end_of(indices.start, 0);
-        let earlier = indices.start as usize..last as usize;
-        let numbered = self.numbers.get(earlier.start..earlier.end.min(self.numbers.len()));
-        Pieces {
-            ends: self.ends[earlier].iter().map(|end| end - start).collect(),
-            numbers: numbered.map_or_else(Vec::new, <[_]>::to_vec),
-            last_number: self.number(last),
+    /// The table of some of the pieces in so many bytes alone.
+    pub(super) fn part(&self, indices: Range<u32>, bytes: usize) -> Pieces {
+        let mut part = Pieces::default();
+        let start = self.end_of(indices.start, bytes);
+        for (index, range) in indices.clone().zip(self.ranges(indices, bytes)) {
+            part.begin(range.start - start, self.number(index));
         }
+        part.shrink();
+        part
     }
 
     /// Ends the table of one batch, and begins that of the next one.
     pub(super) fn seal(&mut self) -> Pieces {
         Pieces {
-            ends: take_sealed(&mut self.ends),
+            lengths: take_sealed(&mut self.lengths),
+            marks: take_sealed(&mut self.marks),
+            ended: std::mem::take(&mut self.ended),
+            ended_at: std::mem::take(&mut self.ended_at),
             numbers: take_sealed(&mut self.numbers),
             last_number: self.last_number.take(),
         }
     }
 
-    /// Uses the memory of a table that nobody needs any more.
-    pub(super) fn recycle(&mut self, other: Pieces) {
-        recycle(&mut self.ends, other.ends);
-        recycle(&mut self.numbers, other.numbers);
+    /// Gives back what growing has taken in advance.
+    fn shrink(&mut self) {
+        self.lengths.shrink_to_fit();
+        self.marks.shrink_to_fit();
+        self.numbers.shrink_to_fit();
+    }
+
+    /// Uses the memory of a table that nobody needs any more, if no part of it takes more than this.
+    pub(super) fn recycle(&mut self, other: Pieces, bytes_max: usize) {
+        recycle(&mut self.lengths, other.lengths, bytes_max);
+        recycle(&mut self.marks, other.marks, bytes_max);
+        recycle(&mut self.numbers, other.numbers, bytes_max);
     }
 
     /// What it takes beside itself.
     pub(super) fn capacity_bytes(&self) -> usize {
-        capacity_bytes(&self.ends) + capacity_bytes(&self.numbers)
+        capacity_bytes(&self.lengths) + capacity_bytes(&self.marks) + capacity_bytes(&self.numbers)
     }
 }
 
@@ -113,31 +198,34 @@ fn to_u32(count: usize) -> u32 {
     u32::try_from(count).expect("a turn makes far fewer")
 }
 
-/// Memory over this is given back rather than kept for the next turn.
-const KEPT_BYTES_MAX: usize = 64 * 1024;
-/// Below, nobody minds.
+/// The lowest seven bits.
+fn low_bits(length: usize) -> u8 {
+    length.to_le_bytes()[0] & 0x7F
+}
+
+/// Below, nobody minds what is not used.
 const SHRUNK_BYTES_MIN: usize = 1024;
 
 pub(super) fn capacity_bytes<T>(memory: &Vec<T>) -> usize {
     memory.capacity() * size_of::<T>()
 }
 
-/// What a builder has collected, for a batch. Memory of a large batch before must not be kept alive by a client that
-/// waits for a small one.
+/// What a builder has collected, for a batch. A client that waits for it must not keep more alive than what it waits
+/// for: neither the memory of a larger batch before, nor what a growing one has taken in advance.
 pub(super) fn take_sealed<T>(collected: &mut Vec<T>) -> Vec<T> {
     if collected.is_empty() {
         return Vec::new();
     }
     let mut sealed = std::mem::take(collected);
-    if capacity_bytes(&sealed) > SHRUNK_BYTES_MIN && sealed.len() * 4 < sealed.capacity() {
+    if capacity_bytes(&sealed) > SHRUNK_BYTES_MIN && sealed.len() < sealed.capacity() / 8 * 7 {
         sealed.shrink_to_fit();
     }
     sealed
 }
 
 /// Memory of a batch that nobody needs any more, in place of less.
-pub(super) fn recycle<T>(kept: &mut Vec<T>, mut memory: Vec<T>) {
-    if kept.capacity() < memory.capacity() && capacity_bytes(&memory) <= KEPT_BYTES_MAX {
+pub(super) fn recycle<T>(kept: &mut Vec<T>, mut memory: Vec<T>, bytes_max: usize) {
+    if kept.capacity() < memory.capacity() && capacity_bytes(&memory) <= bytes_max {
         memory.clear();
         *kept = memory;
     }
@@ -158,14 +246,48 @@ mod tests {
         ] {
             let mut pieces = Pieces::default();
             begins.iter().for_each(|place| pieces.begin(*place, None));
-            assert_eq!(pieces.ends.len(), wanted.len().saturating_sub(1), "the last is not in it");
+            assert_eq!(pieces.ended as usize, wanted.len().saturating_sub(1), "the last is not in it");
+            let ranges: Vec<_> = begins.iter().zip(wanted).map(|(begin, end)| *begin..*end).collect();
+            assert_eq!(pieces.ranges(0..pieces.count(bytes), bytes).collect::<Vec<_>>(), ranges);
             assert_eq!(pieces.count(bytes) as usize, wanted.len());
             for (index, (begin, end)) in (0..).zip(begins.iter().zip(wanted)) {
                 assert_eq!((pieces.end_of(index + 1, bytes), pieces.before(*end, bytes)), (*end, index + 1));
-                assert_eq!(pieces.range(index, bytes), *begin..*end);
                 assert_eq!((pieces.before(*begin, bytes), pieces.number(index)), (index, None));
             }
             assert_eq!(pieces.capacity_bytes() == 0, wanted.len() < 2, "none for one");
+        }
+    }
+
+    #[test]
+    fn any_length_is_found_again_on_either_side_of_a_mark() {
+        let longs = [1, 0x7F, 0x80, 0x3FFF, 0x4000, 1 << 21, (1 << 28) - 1, 1 << 28, 1 << 35];
+        let mut ends = vec![0];
+        let mut pieces = Pieces::default();
+        for index in 0..200 {
+            let begin = ends[index];
+            pieces.begin(begin, None);
+            ends.push(begin + if index % 10 == 0 { longs[index / 10 % longs.len()] } else { index + 1 });
+        }
+        let bytes = ends[200];
+        assert_eq!((pieces.count(bytes), pieces.marks.len()), (200, 6));
+        for (count, end) in (0..).zip(&ends) {
+            assert_eq!((pieces.end_of(count, bytes), pieces.before(*end, bytes)), (*end, count));
+        }
+        for (index, range) in (0..).zip(ends.windows(2).map(|ends| ends[0]..ends[1])) {
+            for place in [range.start, range.end - 1] {
+                assert_eq!(pieces.holding(place, bytes), (index, range.clone()));
+            }
+        }
+        for (from, to) in [(0, 200), (31, 33), (32, 64), (63, 65), (95, 96), (96, 97), (199, 200), (200, 200)]
+        {
+            let wanted: Vec<_> = (from..to).map(|index| ends[index]..ends[index + 1]).collect();
+            let indices = to_u32(from)..to_u32(to);
+            assert_eq!(pieces.ranges(indices.clone(), bytes).collect::<Vec<_>>(), wanted);
+            let (part, bytes_of_part) = (pieces.part(indices, bytes), ends[to] - ends[from]);
+            let moved: Vec<_> =
+                wanted.iter().map(|range| range.start - ends[from]..range.end - ends[from]).collect();
+            assert_eq!(part.count(bytes_of_part) as usize, to - from);
+            assert_eq!(part.ranges(0..to_u32(to - from), bytes_of_part).collect::<Vec<_>>(), moved);
         }
     }
 
@@ -184,7 +306,7 @@ mod tests {
             assert_eq!(pieces.numbers.len(), kept, "{numbers:?}");
             assert_eq!([0, 1, 2, 3].map(|index| pieces.number(index)), numbers.map(number));
             for (from, to) in [(0_u32, 4_u32), (1, 3), (2, 4), (1, 2), (3, 4), (2, 2)] {
-                let part = pieces.part(from..to);
+                let part = pieces.part(from..to, 40);
                 let found: Vec<_> = (0..to - from).map(|index| part.number(index)).collect();
                 assert_eq!(
                     found,

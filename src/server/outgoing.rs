@@ -13,8 +13,10 @@ use crate::websocket::{CloseFrame, Kind, encode};
 
 /// Builders kept for the next turns; more channels than this rarely speak in one turn.
 const SPARE_BUILDERS_MAX: usize = 64;
-/// A long answer is written down here first. Larger memory is given back.
-const SCRATCH_BYTES_KEPT: usize = 64 * 1024;
+/// Of a batch's bytes and of each part of its table, so much is kept for the next turns; the rest is given back.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
+/// The same, of all channels' batches but one: the ones that many channels make are small.
+const KEPT_BYTES_MAX_OF_OTHERS: usize = 4 * 1024;
 
 /// The windows that can be agreed on (RFC 7692 §7.1.2).
 const WINDOWS: u8 = 8;
@@ -210,7 +212,7 @@ impl Outgoing {
 
     fn keep_scratch(&mut self, mut scratch: Vec<u8>) {
         scratch.clear();
-        scratch.shrink_to(SCRATCH_BYTES_KEPT);
+        scratch.shrink_to(KEPT_BYTES_MAX);
         self.scratch = scratch;
     }
 
@@ -297,8 +299,9 @@ impl Outgoing {
     /// Gives memory of the private batch back, for the next turn.
     pub(super) fn recycle_private(&mut self, batch: Batch, mut parts: Vec<PrivatePart>) {
         parts.clear();
+        parts.shrink_to(KEPT_BYTES_MAX / size_of::<PrivatePart>());
         self.private_parts = parts;
-        self.private.recycle(batch);
+        self.private.recycle(batch, KEPT_BYTES_MAX);
     }
 
     /// Takes a channel in which something was said.
@@ -311,7 +314,8 @@ impl Outgoing {
     pub(super) fn recycle_channel(&mut self, batch: Batch) {
         if self.spare.len() < SPARE_BUILDERS_MAX {
             let mut builder = BatchBuilder::measured(&self.meter);
-            builder.recycle(batch);
+            let is_first = self.spare.is_empty();
+            builder.recycle(batch, if is_first { KEPT_BYTES_MAX } else { KEPT_BYTES_MAX_OF_OTHERS });
             self.spare.push(builder);
         }
     }

@@ -191,7 +191,7 @@ mod tests {
                 }
             }
             drop(encodings);
-            builder.recycle(plain);
+            builder.recycle(plain, 1024);
             prop_assert_eq!(meter.bytes(), 0);
         }
     }
