@@ -1,9 +1,10 @@
 //! Where the pieces of a batch end, and their numbers.
 
+use std::cell::Cell;
 use std::num::NonZeroU64;
 use std::ops::Range;
 
-/// Each so many ended pieces, a mark says where they end, so that nobody has to add up more lengths than these.
+/// Behind each so many ended pieces is a mark, so that nobody has to add up more lengths than these.
 const PIECES_A_MARK: u32 = 32;
 
 /// The table of a batch's pieces. The last one is not in it: it ends with the bytes, so that a batch of one piece,
@@ -27,11 +28,15 @@ pub(super) struct Pieces {
     numbers: Vec<Option<NonZeroU64>>,
     /// The number of the last piece.
     last_number: Option<NonZeroU64>,
+    /// What was found last. Who gets parts of a batch one after the other looks for the next one from there.
+    found: Cell<Mark>,
 }
 
-/// A place behind some whole pieces.
+/// A place between pieces.
 #[derive(Clone, Copy, Debug, Default)]
 struct Mark {
+    /// So many pieces stand before it.
+    index: u32,
     place: usize,
     /// Where the length of the next one is.
     length_at: usize,
@@ -61,29 +66,71 @@ impl Pieces {
         self.lengths.push(low_bits(length));
         (self.ended, self.ended_at) = (self.ended + 1, place);
         if self.ended.is_multiple_of(PIECES_A_MARK) {
-            self.marks.push(Mark { place, length_at: self.lengths.len() });
+            self.marks.push(Mark { index: self.ended, place, length_at: self.lengths.len() });
         }
     }
 
-    /// Those behind so many marks: how many pieces are before each, and where it ends.
-    fn ends_behind(&self, marks: usize) -> impl Iterator<Item = (u32, usize)> {
-        let Mark { mut place, mut length_at } = match marks {
-            0 => Mark::default(),
-            _ => self.marks[marks - 1],
-        };
-        (to_u32(marks) * PIECES_A_MARK..self.ended).map(move |index| {
-            let (mut length, mut bits) = (0, 0);
-            loop {
-                let byte = self.lengths[length_at];
-                length |= usize::from(byte & 0x7F) << bits;
-                (length_at, bits) = (length_at + 1, bits + 7);
-                if byte < 0x80 {
-                    break;
-                }
+    /// The mark behind the next piece, of those that have ended.
+    #[inline]
+    fn next(&self, mark: Mark) -> Option<Mark> {
+        if mark.index == self.ended {
+            return None;
+        }
+        let (mut length, mut bits, mut length_at) = (0, 0, mark.length_at);
+        loop {
+            let byte = self.lengths[length_at];
+            length |= usize::from(byte & 0x7F) << bits;
+            (length_at, bits) = (length_at + 1, bits + 7);
+            if byte < 0x80 {
+                return Some(Mark { index: mark.index + 1, place: mark.place + length, length_at });
             }
-            place += length;
-            (index, place)
-        })
+        }
+    }
+
+    /// The last place between pieces that is not behind what is looked for, of which `is_behind` tells.
+    fn last_before(&self, marks: usize, is_behind: impl Fn(Mark) -> bool) -> Mark {
+        let mut mark = if marks == 0 { Mark::default() } else { self.marks[marks - 1] };
+        let found = self.found.get();
+        if found.index > mark.index && !is_behind(found) {
+            mark = found;
+        }
+        while let Some(next) = self.next(mark).filter(|next| !is_behind(*next)) {
+            mark = next;
+        }
+        self.found.set(mark);
+        mark
+    }
+
+    /// The mark of a place between pieces. Mostly it is near the one found last: the same part is asked for more than
+    /// once, and then the one behind it.
+    #[inline]
+    fn at(&self, place: usize) -> Mark {
+        let mut before = self.found.get();
+        if before.place == place {
+            return before;
+        }
+        for _ in 0..2 {
+            let Some(next) = self.next(before).filter(|next| next.place <= place) else { break };
+            if next.place == place {
+                self.found.set(before);
+                return next;
+            }
+            before = next;
+        }
+        let mark = self.seek(place);
+        assert!(mark.place == place, "ranges hold whole pieces");
+        mark
+    }
+
+    /// Where the piece begins that has the byte at this place.
+    fn seek(&self, place: usize) -> Mark {
+        let marks = self.marks.partition_point(|mark| mark.place <= place);
+        self.last_before(marks, |mark| mark.place > place)
+    }
+
+    /// Where this piece begins.
+    fn seek_index(&self, index: u32) -> Mark {
+        self.last_before((index.min(self.ended) / PIECES_A_MARK) as usize, |mark| mark.index > index)
     }
 
     /// How many there are, in so many bytes.
@@ -97,49 +144,30 @@ impl Pieces {
         match place {
             0 => 0,
             _ if place == bytes => self.count(bytes),
-            _ => self.ending_at(place),
+            _ => self.at(place).index,
         }
-    }
-
-    fn ending_at(&self, place: usize) -> u32 {
-        let marks = self.marks.partition_point(|mark| mark.place < place);
-        let found = self.ends_behind(marks).find(|(_, end)| *end >= place).filter(|(_, end)| *end == place);
-        found.expect("ranges hold whole pieces").0 + 1
     }
 
     /// Which of those in so many bytes has the byte at this place, and where that piece is.
     pub(super) fn holding(&self, place: usize, bytes: usize) -> (u32, Range<usize>) {
-        let marks = self.marks.partition_point(|mark| mark.place <= place);
-        let mut start = if marks == 0 { 0 } else { self.marks[marks - 1].place };
-        for (index, end) in self.ends_behind(marks) {
-            if place < end {
-                return (index, start..end);
-            }
-            start = end;
-        }
-        (self.ended, start..bytes)
+        let mark = self.seek(place);
+        (mark.index, mark.place..self.next(mark).map_or(bytes, |next| next.place))
     }
 
     /// Where the first so many of those in so many bytes end.
     pub(super) fn end_of(&self, count: u32, bytes: usize) -> usize {
-        match count {
-            0 => 0,
-            _ if count > self.ended => bytes,
-            _ if count == self.ended => self.ended_at,
-            _ => self.ends_from(count - 1).next().map_or(bytes, |(_, end)| end),
-        }
-    }
-
-    /// From this piece on, each but the last and where it ends.
-    fn ends_from(&self, index: u32) -> impl Iterator<Item = (u32, usize)> {
-        self.ends_behind((index / PIECES_A_MARK) as usize).skip((index % PIECES_A_MARK) as usize)
+        if count > self.ended { bytes } else { self.seek_index(count).place }
     }
 
     /// Where these of those in so many bytes are.
     pub(super) fn ranges(&self, indices: Range<u32>, bytes: usize) -> impl Iterator<Item = Range<usize>> {
-        let mut start = self.end_of(indices.start, bytes);
-        let ends = self.ends_from(indices.start).map(|(_, end)| end).chain([bytes]);
-        ends.take(indices.len()).map(move |end| std::mem::replace(&mut start, end)..end)
+        let mut mark = Some(self.seek_index(indices.start));
+        std::iter::from_fn(move || {
+            let start = mark?;
+            mark = self.next(start);
+            Some(start.place..mark.map_or(bytes, |next| next.place))
+        })
+        .take(indices.len())
     }
 
     /// The number of a piece, if it has any.
@@ -162,15 +190,24 @@ impl Pieces {
         part
     }
 
+    /// How much of its memory a batch of these has to fill, in eighths, lest it is moved to less. Most are written at
+    /// once, and the next one fills the same memory: only what an earlier one left is too much. So many pieces are a
+    /// flood, that a client may never read.
+    pub(super) fn filled_eighths(&self) -> usize {
+        if self.ended < FLOOD_PIECES { 2 } else { 7 }
+    }
+
     /// Ends the table of one batch, and begins that of the next one.
     pub(super) fn seal(&mut self) -> Pieces {
+        let filled = self.filled_eighths();
         Pieces {
-            lengths: take_sealed(&mut self.lengths),
-            marks: take_sealed(&mut self.marks),
+            lengths: take_sealed(&mut self.lengths, filled),
+            marks: take_sealed(&mut self.marks, filled),
             ended: std::mem::take(&mut self.ended),
             ended_at: std::mem::take(&mut self.ended_at),
-            numbers: take_sealed(&mut self.numbers),
+            numbers: take_sealed(&mut self.numbers, filled),
             last_number: self.last_number.take(),
+            found: Cell::default(),
         }
     }
 
@@ -194,15 +231,12 @@ impl Pieces {
     }
 }
 
-fn to_u32(count: usize) -> u32 {
-    u32::try_from(count).expect("a turn makes far fewer")
-}
-
 /// The lowest seven bits.
 fn low_bits(length: usize) -> u8 {
     length.to_le_bytes()[0] & 0x7F
 }
 
+const FLOOD_PIECES: u32 = 1024;
 /// Below, nobody minds what is not used.
 const SHRUNK_BYTES_MIN: usize = 1024;
 
@@ -210,14 +244,14 @@ pub(super) fn capacity_bytes<T>(memory: &Vec<T>) -> usize {
     memory.capacity() * size_of::<T>()
 }
 
-/// What a builder has collected, for a batch. A client that waits for it must not keep more alive than what it waits
-/// for: neither the memory of a larger batch before, nor what a growing one has taken in advance.
-pub(super) fn take_sealed<T>(collected: &mut Vec<T>) -> Vec<T> {
+/// What a builder has collected, for a batch, with no more memory than this part of it fills, in eighths. A client
+/// that waits for a small batch must not keep the memory of a large one before alive.
+pub(super) fn take_sealed<T>(collected: &mut Vec<T>, filled_eighths: usize) -> Vec<T> {
     if collected.is_empty() {
         return Vec::new();
     }
     let mut sealed = std::mem::take(collected);
-    if capacity_bytes(&sealed) > SHRUNK_BYTES_MIN && sealed.len() < sealed.capacity() / 8 * 7 {
+    if capacity_bytes(&sealed) > SHRUNK_BYTES_MIN && sealed.len() * 8 < sealed.capacity() * filled_eighths {
         sealed.shrink_to_fit();
     }
     sealed
@@ -234,6 +268,10 @@ pub(super) fn recycle<T>(kept: &mut Vec<T>, mut memory: Vec<T>, bytes_max: usize
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn count(pieces: usize) -> u32 {
+        u32::try_from(pieces).expect("few")
+    }
 
     #[test]
     fn the_table_of_ends() {
@@ -281,13 +319,13 @@ mod tests {
         for (from, to) in [(0, 200), (31, 33), (32, 64), (63, 65), (95, 96), (96, 97), (199, 200), (200, 200)]
         {
             let wanted: Vec<_> = (from..to).map(|index| ends[index]..ends[index + 1]).collect();
-            let indices = to_u32(from)..to_u32(to);
+            let indices = count(from)..count(to);
             assert_eq!(pieces.ranges(indices.clone(), bytes).collect::<Vec<_>>(), wanted);
             let (part, bytes_of_part) = (pieces.part(indices, bytes), ends[to] - ends[from]);
             let moved: Vec<_> =
                 wanted.iter().map(|range| range.start - ends[from]..range.end - ends[from]).collect();
             assert_eq!(part.count(bytes_of_part) as usize, to - from);
-            assert_eq!(part.ranges(0..to_u32(to - from), bytes_of_part).collect::<Vec<_>>(), moved);
+            assert_eq!(part.ranges(0..count(to - from), bytes_of_part).collect::<Vec<_>>(), moved);
         }
     }
 
