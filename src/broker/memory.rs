@@ -60,7 +60,7 @@ impl Broker for MemoryBroker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::Ticket;
+    use crate::broker::{Action, Ticket};
     use crate::websocket::Kind;
 
     #[test]
@@ -82,6 +82,7 @@ mod tests {
                 channel,
                 author: None,
                 reference: None,
+                action: Action::SAY,
                 kind: Kind::Text,
                 payload: b"x".as_slice().into(),
             };

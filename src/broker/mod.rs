@@ -79,10 +79,44 @@ pub struct Append<'a> {
     pub author: Option<Author>,
     /// What it is called by who says it: the same again is the same message.
     pub reference: Option<Cow<'a, str>>,
+    /// What it does.
+    pub action: Action,
     /// Text or binary.
     pub kind: Kind,
-    /// The message.
+    /// The message; of an action that is none, what it needs beside it.
     pub payload: Cow<'a, [u8]>,
+}
+
+/// What an entry of a channel does. On a topic it says something, and in a room mostly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Says the payload.
+    Say {
+        /// The message that it answers.
+        re: Option<NonZeroU64>,
+    },
+    /// Puts the payload, a text, in the place of a message's.
+    Edit {
+        /// Its number.
+        of: NonZeroU64,
+    },
+    /// Takes a message back. The payload is empty.
+    Delete {
+        /// Its number.
+        of: NonZeroU64,
+    },
+    /// Adds the payload, an emoji, to a message, or takes it away.
+    React {
+        /// Its number.
+        of: NonZeroU64,
+        /// Whether it is added.
+        is_on: bool,
+    },
+}
+
+impl Action {
+    /// Says something, to nobody in particular.
+    pub const SAY: Action = Action::Say { re: None };
 }
 
 /// Who says something, with the name that it has at that moment.
@@ -134,8 +168,10 @@ pub struct Entry {
     pub ticket: Option<Ticket>,
     /// By whom.
     pub author: Option<Author>,
+    /// What it does.
+    pub action: Action,
     /// Text or binary.
     pub kind: Kind,
-    /// The message.
+    /// The message, or what the action needs.
     pub payload: Box<[u8]>,
 }

@@ -66,6 +66,8 @@ pub(super) struct Room {
     pub(super) is_large: bool,
     pub(super) counts: Counts,
     pub(super) counts_due: Option<Time>,
+    /// Who was told of as writing, and when.
+    pub(super) typing: Vec<(PersonId, Time)>,
     /// Where it stands among those that are kept, while nobody is here.
     pub(super) kept: Option<Receipt>,
     /// Who came first, and pays for what is kept of it: to visit what others have left does not make it one's own.
@@ -195,6 +197,7 @@ impl Room {
             is_large: false,
             counts: Counts::default(),
             counts_due: None,
+            typing: Vec::new(),
             kept: None,
             owner: None,
         }

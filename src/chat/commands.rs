@@ -2,9 +2,9 @@
 
 use super::history::Remembered;
 use super::name_rules::{NAME_WORK, person_name};
-use super::room_event::{Reason, Refused, Reply, RoomEvent};
-use super::{BadCommand, Chat, Chore, Command, Effect, Membership, Wish, send, tell};
-use crate::broker::Append;
+use super::room_event::{Reason, Reply, RoomEvent};
+use super::{BadCommand, Chat, Chore, Command, Effect, Membership, Wish, refuse, send, tell};
+use crate::broker::{Action, Append};
 use crate::clock::Now;
 use crate::id::{ClientId, FormId, PersonId};
 use crate::websocket::{CloseCode, CloseFrame, Kind};
@@ -37,11 +37,18 @@ impl Chat {
             Membership::Member { channel, form, .. } => (channel, form),
         };
         if self.channels[id.index()].room.is_none() {
-            return self.submit(client, kind, Cow::Borrowed(payload), None, effect);
+            return self.submit(now, client, (Action::SAY, kind, Cow::Borrowed(payload)), None, effect);
         }
         match self.forms.read(form, kind, payload) {
             Ok(Command { wish: Wish::Say(kind, payload), reference }) => {
-                self.submit(client, kind, payload, reference, effect)
+                self.submit(now, client, (Action::SAY, kind, payload), reference, effect)
+            }
+            Ok(Command { wish: Wish::Act(action, text), reference }) => {
+                let payload = match text {
+                    Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+                    Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+                };
+                self.submit(now, client, (action, Kind::Text, payload), reference, effect)
             }
             Ok(Command { wish, reference }) => {
                 self.handle_wish(now, client, wish, reference.as_deref(), effect);
@@ -65,7 +72,8 @@ impl Chat {
     ) {
         let Membership::Member { form, .. } = self.membership(client) else { return };
         match wish {
-            Wish::Nothing | Wish::Say(..) => {}
+            Wish::Nothing | Wish::Say(..) | Wish::Act(..) => {}
+            Wish::Typing => self.tell_typing(now, client, effect),
             Wish::Quit => self.quit(now, client, effect),
             Wish::Ping => send(client, form, &Reply::Pong { reference }, effect),
             Wish::History { before, limit } => self.answer_history(client, before, limit, effect),
@@ -108,16 +116,18 @@ impl Chat {
         limit: Option<u64>,
         effect: &mut impl FnMut(Effect<'_>),
     ) {
-        let Membership::Member { channel: id, form, .. } = self.membership(client) else { return };
+        let Membership::Member { channel: id, form, index, .. } = self.membership(client) else { return };
         let channel = &self.channels[id.index()];
-        let Some(room) = &channel.room else { return };
+        let (Some(room), Some(viewer)) = (&channel.room, channel.member(form, index as usize)) else {
+            return;
+        };
         let before = before.unwrap_or(channel.head() + 1);
         let limit = usize::try_from(limit.unwrap_or(PAGE_DEFAULT).min(PAGE_MAX)).unwrap_or(0);
         let bytes_max = ANSWER_BYTES_MAX.min(self.limits.outbox_bytes_max / 2);
         let measure = |message: &Remembered| message.measure(&*self.forms, form);
         let (messages, more) = room.history.before(before, limit, bytes_max, measure);
         let messages = messages.map(Remembered::said).collect();
-        send(client, form, &Reply::History { before, messages, more }, effect);
+        send(client, form, &Reply::History { before, viewer: viewer.id, messages, more }, effect);
     }
 
     /// Who is here, in the order of their numbers, behind one of them.
@@ -187,16 +197,4 @@ impl Chat {
             refuse(now, client, form, Reason::Rate, advice, None, effect);
         }
     }
-}
-
-fn refuse(
-    now: Now,
-    client: ClientId,
-    form: FormId,
-    reason: Reason,
-    advice: &str,
-    reference: Option<&str>,
-    effect: &mut impl FnMut(Effect<'_>),
-) {
-    send(client, form, &Reply::Refused(Refused { reason, advice, time: now.wall, reference }), effect);
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::room_event::{Reason, Said};
+use crate::broker::Action;
 use crate::id::FormId;
 use crate::websocket::Kind;
 
@@ -42,6 +43,10 @@ pub enum Wish<'a> {
     Nothing,
     /// To say this.
     Say(Kind, Cow<'a, [u8]>),
+    /// To do something with a message that was said, or to answer it; with the text or the emoji that it takes.
+    Act(Action, Cow<'a, str>),
+    /// That the others know that it writes.
+    Typing,
     /// To be called this.
     Rename(Cow<'a, str>),
     /// To hear what was said before a number, so many at most.

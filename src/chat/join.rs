@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::channel::{Channel, ChannelState, MEMBERS_TOLD_SINGLY_MAX};
-use super::history::Remembered;
+use super::history::Missed;
 use super::identity::Member;
 use super::kept::Owner;
 use super::refs::UNACKNOWLEDGED_MAX;
@@ -122,12 +122,12 @@ impl Chat {
         let (ChannelName::Room(name) | ChannelName::Topic(name)) = &channel.name;
         // What it is owed in one breath may wait beside its queue.
         let bytes_max = RESUME_BYTES_MAX.max(self.limits.outbox_bytes_max / 4 * 3);
-        let measure = |message: &Remembered| message.measure(&*self.forms, form);
+        let measure = |missed: &Missed<'_>| missed.measure(&*self.forms, form);
         let since = since.filter(|_| self.forms.has_numbers(form));
         let missed = since
             .filter(|(_, since)| **epoch == **since)
             .and_then(|(since, _)| room.history.behind(*since, *head))
-            .filter(|missed| fit(missed.clone().map(measure), bytes_max));
+            .filter(|missed| fit(missed.iter().map(measure), bytes_max));
         let (members, more) = room.people();
         let welcome = Welcome {
             room: name,
@@ -147,8 +147,8 @@ impl Chat {
             rights: RIGHTS,
         };
         send(client, form, &Reply::Welcome(Box::new(welcome)), effect);
-        for message in missed.into_iter().flatten() {
-            send(client, form, &Reply::Event(RoomEvent::Said(message.said())), effect);
+        for missed in missed.into_iter().flatten() {
+            send(client, form, &Reply::Event(missed.event()), effect);
         }
     }
 }

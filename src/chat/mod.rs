@@ -4,6 +4,8 @@
 //! A message is accepted in two steps: the chat submits it ([`Chat::handle_message`] returns an
 //! [`Append`](crate::broker::Append)), and tells it when the broker has committed it ([`Chat::commit`]).
 
+mod allocation;
+mod changing;
 mod channel;
 mod commands;
 mod effect;
@@ -17,6 +19,7 @@ mod kept;
 mod name_rules;
 mod names;
 mod pending;
+mod reactions;
 mod refs;
 mod room_event;
 mod submit;
@@ -28,7 +31,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
-pub use crate::broker::ChannelName;
+pub use crate::broker::{Action, ChannelName};
 use crate::clock::{Now, Time};
 use crate::id::{ChannelId, ClientId, FormId};
 use crate::secret::Secret;
@@ -42,7 +45,10 @@ use identity::{Identities, Member};
 use keeping::Keeping;
 pub use name_rules::{NAME_CHARACTERS_MAX, channel_name, person_name};
 use pending::Pending;
-pub use room_event::{Counts, LimitsTold, Profile, Reason, Refused, Reply, RoomEvent, Said, Welcome};
+pub use room_event::{
+    Change, Changed, Counts, Fate, LimitsTold, Profile, Reaction, Reason, Refused, Reply, RoomEvent, Said,
+    Welcome,
+};
 pub use subscription::{Hearing, Subscription};
 
 /// Counts are told at most so often.
@@ -277,6 +283,19 @@ fn tell(channel: &Channel, id: ChannelId, event: &RoomEvent<'_>, effect: &mut im
 /// Tells one client what it waits for.
 fn send(client: ClientId, form: FormId, reply: &Reply<'_>, effect: &mut impl FnMut(Effect<'_>)) {
     effect(Effect::Send { client, form, reply, droppable: false });
+}
+
+/// Tells one client why something is not done.
+fn refuse(
+    now: Now,
+    client: ClientId,
+    form: FormId,
+    reason: Reason,
+    advice: &str,
+    reference: Option<&str>,
+    effect: &mut impl FnMut(Effect<'_>),
+) {
+    send(client, form, &Reply::Refused(Refused { reason, advice, time: now.wall, reference }), effect);
 }
 
 #[cfg(test)]

@@ -28,6 +28,8 @@ const PLACE_SIGNS: &str = "-_.~";
 /// few, and in the scripts that need more.
 const MARKS_MAX: usize = 2;
 const MARKS_MAX_ELSEWHERE: usize = 4;
+/// An emoji of a family, each with a skin, takes 41 bytes.
+const EMOJI_BYTES_MAX: usize = 64;
 /// Letters that show nothing: of hieroglyphs, and of braille.
 const BLANKS: [char; 3] = ['\u{13441}', '\u{13442}', '\u{2800}'];
 
@@ -43,6 +45,11 @@ const PLACE_CHARACTERS: &str = "a name here is 1 to 64 letters, digits or any of
 const MARKS: &str = "an accent in a name stands on a letter, and not on a heap of others; leave out the rest";
 const SCRIPTS: &str = "a name is of one script, or of Latin with Chinese, Japanese or Korean: letters of several look like each other's; write it in one";
 const ADDRESS: &str = "a name is no address; choose another";
+
+/// Whether this is one emoji, and nothing else.
+pub(super) fn is_emoji(text: &str) -> bool {
+    text.len() <= EMOJI_BYTES_MAX && emoji_length(text) == Some(text.len())
+}
 
 /// Work that a name takes, where finding out what one of ASCII looks like is one: to check it, and to find out
 /// what any other looks like.

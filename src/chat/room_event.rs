@@ -20,6 +20,13 @@ pub enum RoomEvent<'a> {
     },
     /// A room has accepted a message.
     Said(Said<'a>),
+    /// A room has accepted that something becomes of a message.
+    Changed(Changed<'a>),
+    /// Somebody is writing.
+    Typing {
+        /// Who.
+        id: PersonId,
+    },
     /// Somebody is here who was not.
     Joined {
         /// Who.
@@ -73,8 +80,75 @@ pub struct Said<'a> {
     pub who: &'a str,
     /// Text or binary.
     pub kind: Kind,
-    /// The message.
+    /// The message, as it stands now; empty once it is deleted.
     pub payload: &'a [u8],
+    /// The message that it answers.
+    pub re: Option<NonZeroU64>,
+    /// What has become of it since.
+    pub fate: Fate,
+    /// What people have added to it.
+    pub reactions: &'a [Reaction],
+}
+
+/// What has become of a message since it was said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fate {
+    /// Nothing.
+    #[default]
+    AsSaid,
+    /// The entry of this number has changed its text.
+    Edited(NonZeroU64),
+    /// The entry of this number has taken it back.
+    Deleted(NonZeroU64),
+}
+
+/// An emoji that people have added to a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reaction {
+    /// The emoji.
+    pub emoji: Box<str>,
+    /// Who; not empty.
+    pub people: Vec<PersonId>,
+}
+
+/// Something that becomes of a message.
+#[derive(Clone, Copy, Debug)]
+pub struct Changed<'a> {
+    /// The number of the entry that does it.
+    pub seq: NonZeroU64,
+    /// When.
+    pub time: Timestamp,
+    /// By whom.
+    pub id: PersonId,
+    /// Its name at that time.
+    pub who: &'a str,
+    /// The number of the message.
+    pub of: NonZeroU64,
+    /// What.
+    pub change: Change<'a>,
+}
+
+/// What becomes of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change<'a> {
+    /// It has this text from here on; none if it was deleted meanwhile.
+    Edited {
+        /// The text.
+        text: &'a [u8],
+        /// The number of the entry that deletes the message.
+        deleted: Option<NonZeroU64>,
+    },
+    /// It is taken back.
+    Deleted,
+    /// Somebody adds an emoji to it, or takes it away.
+    Reacted {
+        /// The emoji.
+        emoji: &'a str,
+        /// Whether it is added.
+        is_on: bool,
+        /// How many have added it from here on.
+        count: usize,
+    },
 }
 
 /// Somebody, as the others see it.
@@ -117,6 +191,8 @@ pub enum Reply<'a> {
     History {
         /// Below this number.
         before: u64,
+        /// Who asks: it is told which reactions are its own.
+        viewer: PersonId,
         /// The oldest first.
         messages: Vec<Said<'a>>,
         /// Whether older ones are held.
@@ -221,6 +297,16 @@ pub enum Reason {
     BadReference,
     /// An `id` that is none.
     BadId,
+    /// No message of the room has this number.
+    BadNumber,
+    /// The message is not held any more, or cannot be changed so.
+    NotHeld,
+    /// Somebody else has said it.
+    NotYours,
+    /// No emoji.
+    BadEmoji,
+    /// More of it cannot be held.
+    TooMany,
     /// Too much was said for too long.
     Rate,
     /// What keeps messages cannot take them now.

@@ -5,9 +5,9 @@ use std::rc::Rc;
 
 use super::channel::ChannelState;
 use super::pending::Identity;
-use super::room_event::{Reason, Refused, Reply, RoomEvent, Said};
-use super::{Audience, Chat, Effect, Membership, send};
-use crate::broker::{Append, Author, Committed, Entry, Ticket};
+use super::room_event::{Fate, Reason, Refused, Reply, RoomEvent, Said};
+use super::{Audience, Chat, Chore, Effect, Membership, refuse, send};
+use crate::broker::{Action, Append, Author, Committed, Entry, Ticket};
 use crate::clock::Now;
 use crate::id::{ChannelId, ClientId};
 use crate::websocket::{CloseCode, CloseFrame, Kind};
@@ -16,13 +16,13 @@ const UNAVAILABLE: &str =
     "messages cannot be kept at the moment, so this one was not said; say it again later";
 
 impl Chat {
-    /// A member wants to say something. What was said before with the same `ref` is acknowledged, and not said
-    /// again.
+    /// A member wants to say something, or to do something with what was said. What was said before with the same
+    /// `ref` is acknowledged, and not said again.
     pub(super) fn submit<'a>(
         &mut self,
+        now: Now,
         client: ClientId,
-        kind: Kind,
-        payload: Cow<'a, [u8]>,
+        (action, kind, payload): (Action, Kind, Cow<'a, [u8]>),
         reference: Option<Cow<'a, str>>,
         effect: &mut impl FnMut(Effect<'_>),
     ) -> Option<Append<'a>> {
@@ -41,8 +41,13 @@ impl Chat {
                 return None;
             }
         }
+        let objection = member.and_then(|member| self.objection(id, member.id, action, &payload));
+        if let Some((reason, advice)) = objection {
+            refuse(now, client, form, reason, advice, reference.as_deref(), effect);
+            return None;
+        }
         let author = member.map(|member| Author { id: member.id, name: Rc::clone(&member.who) });
-        Some(Append { ticket: self.pending.ticket(), channel: id, author, reference, kind, payload })
+        Some(Append { ticket: self.pending.ticket(), channel: id, author, reference, action, kind, payload })
     }
 
     /// The broker has committed at once what a client has just submitted.
@@ -54,8 +59,9 @@ impl Chat {
         committed: Committed,
         effect: &mut impl FnMut(Effect<'_>),
     ) {
-        let Append { channel: id, author, reference, kind, payload, .. } = append;
-        self.tell_committed(*id, committed, author.as_ref(), *kind, payload, Some(client), effect);
+        let Append { channel: id, author, reference, action, kind, payload, .. } = append;
+        let what = (*action, *kind, &**payload);
+        self.tell_committed(*id, committed, author.as_ref(), what, Some(client), effect);
         let Membership::Member { form, index, .. } = self.membership(client) else { return };
         let channel = &self.channels[id.index()];
         if let Some((reference, member)) = reference.as_deref().zip(channel.member(form, index as usize)) {
@@ -86,12 +92,13 @@ impl Chat {
 
     /// A channel has accepted a message: it is told, remembered and acknowledged. Whoever said it may have gone.
     pub fn commit(&mut self, now: Now, id: ChannelId, entry: &Entry, effect: &mut impl FnMut(Effect<'_>)) {
-        let Entry { committed, ticket, author, kind, payload } = entry;
+        let Entry { committed, ticket, author, action, kind, payload } = entry;
         // It may be kept for nobody, and is kept anew with what it remembers then.
         self.use_again(id);
         let (held, resumed) = ticket.map(|ticket| self.pending.settle(ticket)).unwrap_or_default();
         let speaker = held.as_ref().and_then(|held| held.speaker);
-        self.tell_committed(id, *committed, author.as_ref(), *kind, payload, speaker, effect);
+        let what = (*action, *kind, &**payload);
+        self.tell_committed(id, *committed, author.as_ref(), what, speaker, effect);
         if let Some(held) = held {
             assert_eq!(held.channel, id, "what is answered was asked there");
             self.channels[id.index()].pending -= 1;
@@ -131,14 +138,12 @@ impl Chat {
     }
 
     /// Tells a channel what it has accepted. Where the speaker does not want to hear itself, it does not.
-    #[expect(clippy::too_many_arguments, reason = "what is told is borrowed from two kinds of values")]
     fn tell_committed(
         &mut self,
         id: ChannelId,
         committed: Committed,
         author: Option<&Author>,
-        kind: Kind,
-        payload: &[u8],
+        (action, kind, payload): (Action, Kind, &[u8]),
         speaker: Option<ClientId>,
         effect: &mut impl FnMut(Effect<'_>),
     ) {
@@ -160,10 +165,19 @@ impl Chat {
             return effect(Effect::Tell { channel: id, audience, except, number: None, event });
         };
         let before = room.history.cost();
-        room.history.push(committed, author, kind, payload, self.limits.history_messages_max);
+        let event = &match action {
+            Action::Say { re } => {
+                room.history.push(committed, author, (kind, payload, re), self.limits.history_messages_max);
+                let (id, who, fate, reactions) = (author.id, &*author.name, Fate::AsSaid, &[][..]);
+                RoomEvent::Said(Said { seq, time, id, who, kind, payload, re, fate, reactions })
+            }
+            Action::Edit { of } | Action::Delete { of } | Action::React { of, .. } => {
+                effect(Effect::Worked(Chore::PeopleWalked(room.history.walk(of, action))));
+                RoomEvent::Changed(room.history.change(committed, author, (of, action, payload)))
+            }
+        };
         self.keeping.note_change(before, room.history.cost());
-        let said = Said { seq, time, id: author.id, who: &author.name, kind, payload };
-        let (audience, event) = (Audience(channel.listeners()), &RoomEvent::Said(said));
+        let audience = Audience(channel.listeners());
         effect(Effect::Tell { channel: id, audience, except: None, number: Some(seq), event });
     }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::{Form, Rendered};
-use crate::chat::{BadCommand, Command, Counts, Reason, Reply, RoomEvent, Said, Wish};
+use crate::chat::{BadCommand, Change, Changed, Command, Counts, Reason, Reply, RoomEvent, Said, Wish};
 use crate::websocket::Kind;
 
 /// Lines of text: no subprotocol, or `chat`.
@@ -56,7 +56,13 @@ impl Form for Text {
                 line(&[&self.time(*time)]);
                 write!(scratch, " {joined} joined, {left} left, {connections} here").ok()?;
             }
-            RoomEvent::Renamed { .. } => return None,
+            // `HH:MM:SS WHO edits: TEXT`
+            RoomEvent::Changed(Changed {
+                time, who, change: Change::Edited { text, deleted: None }, ..
+            }) => {
+                line(&[&self.time(*time), b" ", who.as_bytes(), b" edits: ", &one_line(text)]);
+            }
+            RoomEvent::Renamed { .. } | RoomEvent::Changed(_) | RoomEvent::Typing { .. } => return None,
         }
         Some(Rendered { kind: Kind::Text, payload: scratch })
     }
@@ -188,7 +194,7 @@ impl LocalTime {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::{Profile, Refused};
+    use crate::chat::{Fate, Profile, Refused};
     use crate::id::PersonId;
     use std::num::NonZeroU64;
 
@@ -205,7 +211,8 @@ mod tests {
 
     fn said<'a>(who: &'a str, kind: Kind, payload: &'a [u8]) -> RoomEvent<'a> {
         let (seq, time) = (NonZeroU64::MIN, second(43_201));
-        RoomEvent::Said(Said { seq, time, id: PersonId(1), who, kind, payload })
+        let (re, fate, reactions) = (None, Fate::AsSaid, &[][..]);
+        RoomEvent::Said(Said { seq, time, id: PersonId(1), who, kind, payload, re, fate, reactions })
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::books::{Books, Counted, DropReason, Posting};
 use super::clients::{Clients, Flag};
 use super::ending::fail;
 use super::environment::Environment;
-use super::outgoing::{Change, Outgoing, PrivatePart, parts_of};
+use super::outgoing::{AudienceChange, Outgoing, PrivatePart, parts_of};
 use super::stream::Stream;
 use crate::chat::Chat;
 use crate::clock::Now;
@@ -80,7 +80,7 @@ impl<S: Stream> Delivery<'_, S> {
         channel: ChannelId,
         form: FormId,
         batch: &Batch,
-        changes: &[(ClientId, Change)],
+        changes: &[(ClientId, AudienceChange)],
     ) -> usize {
         let whole = 0..batch.bytes().len();
         let messages = batch.count_messages(whole.clone());

@@ -75,7 +75,7 @@ struct FormTurn {
 pub(super) struct ChannelTurn {
     builder: BatchBuilder,
     /// Members who do not get the whole batch, and why.
-    changes: Vec<(ClientId, Change)>,
+    changes: Vec<(ClientId, AudienceChange)>,
     /// Messages, times those who are to hear them.
     owed: u64,
     is_touched: bool,
@@ -83,7 +83,7 @@ pub(super) struct ChannelTurn {
 
 /// Why a member gets a part only. The numbers are places in the batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Change {
+pub(super) enum AudienceChange {
     /// Joined here: nothing from before.
     Joined(usize),
     /// Left here: nothing from then on.
@@ -122,9 +122,11 @@ impl Outgoing {
                 // It may have agreed on a window that nobody else has.
                 let windows = self.windows_of(channel, form);
                 self.note_windows(channel, form, usize::from(windows) + 1);
-                self.change(channel, form, client, Change::Joined);
+                self.change(channel, form, client, AudienceChange::Joined);
             }
-            Effect::Leave { channel, form, client } => self.change(channel, form, client, Change::Left),
+            Effect::Leave { channel, form, client } => {
+                self.change(channel, form, client, AudienceChange::Left);
+            }
             Effect::Tell { channel, audience, except, number, event } => {
                 self.tell(channel, audience, except, number, event);
             }
@@ -181,7 +183,7 @@ impl Outgoing {
         let end = turn.builder.len();
         turn.owed += audience as u64 - u64::from(except.is_some());
         if let Some(client) = except {
-            turn.changes.push((client, Change::Except(start..end)));
+            turn.changes.push((client, AudienceChange::Except(start..end)));
         }
         let bytes = end - start;
         self.bytes += bytes;
@@ -322,7 +324,13 @@ impl Outgoing {
 
     /// Notes that the audience changes here. Before the channel's first message there is nothing to
     /// note: a newcomer gets the whole batch, and a leaver none of it.
-    fn change(&mut self, channel: ChannelId, form: FormId, client: ClientId, change: fn(usize) -> Change) {
+    fn change(
+        &mut self,
+        channel: ChannelId,
+        form: FormId,
+        client: ClientId,
+        change: fn(usize) -> AudienceChange,
+    ) {
         let forms = self.channels.get_mut(channel.index()).into_iter().flatten();
         for FormTurn { turn, .. } in forms.filter(|entry| entry.form == form && entry.turn.is_touched) {
             let place = turn.builder.len();
@@ -364,25 +372,28 @@ impl ChannelTurn {
     }
 
     /// Ends the channel's batch. The changes come sorted by client, each client's in order.
-    pub(super) fn seal(mut self) -> (Batch, Vec<(ClientId, Change)>) {
+    pub(super) fn seal(mut self) -> (Batch, Vec<(ClientId, AudienceChange)>) {
         self.changes.sort_by_key(|(client, _)| *client);
         (self.builder.seal(), self.changes)
     }
 }
 
 /// The parts of a batch of `end` bytes that a member with these changes gets, in order.
-pub(super) fn parts_of(changes: &[(ClientId, Change)], end: usize) -> impl Iterator<Item = Range<usize>> {
+pub(super) fn parts_of(
+    changes: &[(ClientId, AudienceChange)],
+    end: usize,
+) -> impl Iterator<Item = Range<usize>> {
     let mut start = 0;
     let mut has_left = false;
     let mut parts = Vec::with_capacity(changes.len() + 1);
     for (_, change) in changes {
         match change {
-            Change::Joined(place) => start = *place,
-            Change::Left(place) => {
+            AudienceChange::Joined(place) => start = *place,
+            AudienceChange::Left(place) => {
                 parts.push(start..*place);
                 has_left = true;
             }
-            Change::Except(range) => {
+            AudienceChange::Except(range) => {
                 parts.push(start..range.start);
                 start = range.end;
             }
@@ -402,7 +413,7 @@ mod tests {
 
     #[test]
     fn parts() {
-        use Change::{Except, Joined, Left};
+        use AudienceChange::{Except, Joined, Left};
         let client = ClientId::new(1);
         #[expect(clippy::single_range_in_vec_init, reason = "lists of parts, often of one")]
         let table = [
@@ -461,7 +472,7 @@ mod tests {
         assert_eq!((id, which), (channel, form));
         let (batch, changes) = turn.seal();
         assert_eq!(batch.bytes(), b"\x81\x01x\x81\x01x");
-        assert_eq!(changes, [(bob, Change::Joined(3)), (alice, Change::Except(0..3))]);
+        assert_eq!(changes, [(bob, AudienceChange::Joined(3)), (alice, AudienceChange::Except(0..3))]);
         assert!(outgoing.pop_channel().is_none() && outgoing.is_empty());
         outgoing.recycle_channel(batch);
         assert_eq!(outgoing.spare.len(), 1);

@@ -192,6 +192,15 @@ fn json() -> Vec<(String, Vec<u8>)> {
     }
     texts.push(("name, the same".to_owned(), r#"{"type":"name","name":"somebody"}"#.to_owned()));
     texts.push(("members".to_owned(), r#"{"type":"members"}"#.to_owned()));
+    texts.push(("typing".to_owned(), r#"{"type":"typing"}"#.to_owned()));
+    for (name, of) in
+        [("the first", 1), ("the tenth", 10), ("the hundredth", 100), ("none that is there", 1 << 40)]
+    {
+        texts.push((format!("react, {name}"), format!(r#"{{"type":"react","seq":{of},"emoji":"👍"}}"#)));
+        texts.push((format!("answer, {name}"), format!(r#"{{"type":"say","text":"x","re":{of}}}"#)));
+        texts.push((format!("edit, {name}"), format!(r#"{{"type":"edit","seq":{of},"text":"x"}}"#)));
+        texts.push((format!("delete, {name}"), format!(r#"{{"type":"delete","seq":{of}}}"#)));
+    }
     texts.push(("ping".to_owned(), r#"{"type":"ping"}"#.to_owned()));
     texts.push(("ping with ref".to_owned(), format!(r#"{{"type":"ping","ref":"{}"}}"#, "r".repeat(64))));
     texts.push(("unknown type".to_owned(), r#"{"type":"x"}"#.to_owned()));

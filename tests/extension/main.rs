@@ -91,10 +91,10 @@ impl Broker for Elsewhere {
     }
 
     fn append(&mut self, now: Now, append: &Append<'_>) -> Outcome<Committed> {
-        let Append { ticket, channel, kind, .. } = *append;
+        let Append { ticket, channel, action, kind, .. } = *append;
         let committed = Committed { seq: NonZeroU64::MIN, time: now.wall };
         let (author, payload) = (append.author.clone(), append.payload.as_ref().into());
-        let entry = Entry { committed, ticket: Some(ticket), author, kind, payload };
+        let entry = Entry { committed, ticket: Some(ticket), author, action, kind, payload };
         if self.requests.send(ticket).is_err() {
             return Outcome::Unavailable;
         }

@@ -30,6 +30,7 @@ macro_rules! scripts {
 
 scripts! {
     binary
+    changes
     echo
     errors
     forms

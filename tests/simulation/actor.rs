@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use wsloop::broker::{
-    Append, Author, Broker, BrokerEvent, ChannelName, Committed, Entry, Opened, Outcome, Ticket,
+    Action, Append, Author, Broker, BrokerEvent, ChannelName, Committed, Entry, Opened, Outcome, Ticket,
 };
 use wsloop::clock::{Now, Time};
 use wsloop::id::ChannelId;
@@ -73,7 +73,7 @@ struct Job {
 #[derive(Debug)]
 enum Request {
     Open,
-    Append { ticket: Ticket, author: Option<Author>, kind: Kind, payload: Box<[u8]> },
+    Append { ticket: Ticket, author: Option<Author>, action: Action, kind: Kind, payload: Box<[u8]> },
 }
 
 /// For so long it stalls.
@@ -139,7 +139,7 @@ impl Broker for Actor {
     }
 
     fn append(&mut self, now: Now, append: &Append<'_>) -> Outcome<Committed> {
-        let Append { ticket, channel, author, reference, kind, payload } = append;
+        let Append { ticket, channel, author, reference, action, kind, payload } = append;
         // Who has no name for it could not say again that it wants the same.
         let is_refused = reference.is_some() && self.random.chance(self.temper.refuses);
         if self.is_at_once(*channel, now) {
@@ -165,6 +165,7 @@ impl Broker for Actor {
         let request = Request::Append {
             ticket: *ticket,
             author: author.clone(),
+            action: *action,
             kind: *kind,
             payload: payload.as_ref().into(),
         };
@@ -193,11 +194,12 @@ impl Broker for Actor {
             }
             Request::Open => BrokerEvent::Opened(id, self.open_now(id)),
             Request::Append { ticket, .. } if job.is_refused => BrokerEvent::Refused(id, ticket),
-            Request::Append { ticket, author, kind, payload } => {
+            Request::Append { ticket, author, action, kind, payload } => {
                 queue.head += 1;
                 let seq = NonZeroU64::new(queue.head).expect("from one on");
                 let committed = Committed { seq, time: now.wall };
-                BrokerEvent::Committed(id, Entry { committed, ticket: Some(ticket), author, kind, payload })
+                let ticket = Some(ticket);
+                BrokerEvent::Committed(id, Entry { committed, ticket, author, action, kind, payload })
             }
         })
     }

@@ -3,6 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use serde_json::Value;
 use wsloop::broker::Broker;
 use wsloop::server::ServerLimits;
 
@@ -32,7 +33,10 @@ impl Bench {
 
     /// The same, whose channels are kept by this broker.
     pub(crate) fn with_broker(limits: ServerLimits, broker: impl Broker + 'static) -> Bench {
-        let broker = Box::new(broker) as Box<dyn Broker>;
+        Bench::with_boxed_broker(limits, Box::new(broker))
+    }
+
+    pub(crate) fn with_boxed_broker(limits: ServerLimits, broker: Box<dyn Broker>) -> Bench {
         let driver = Driver::with_broker(limits, Random::new(7), Weather::default(), Some(broker));
         Bench { driver, judges: Vec::new(), random: Random::new(8) }
     }
@@ -89,6 +93,16 @@ impl Bench {
         let heard = judge.hear(&taken.bytes);
         self.driver.settle();
         heard
+    }
+
+    /// The objects that have come for a client that speaks JSON.
+    pub(crate) fn hear_json(&mut self, client: usize) -> Vec<Value> {
+        let heard = self.hear(client);
+        let messages = heard.iter().filter_map(|heard| match heard {
+            Heard::Message(message) => Some(serde_json::from_slice(&message.payload).expect("JSON")),
+            _ => None,
+        });
+        messages.collect()
     }
 
     /// The client ends its direction.

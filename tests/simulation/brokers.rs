@@ -82,6 +82,7 @@ impl Broker for Desk {
             committed,
             ticket: Some(append.ticket),
             author: append.author.clone(),
+            action: append.action,
             kind: append.kind,
             payload: append.payload.as_ref().into(),
         };

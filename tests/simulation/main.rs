@@ -7,6 +7,7 @@
 mod actor;
 mod bench;
 mod brokers;
+mod changes;
 mod client;
 mod deadlines;
 mod driver;

@@ -4,7 +4,6 @@
 use serde_json::{Value, json};
 
 use crate::bench::Bench;
-use crate::judge::Heard;
 use crate::speech;
 use crate::support::random::Random;
 
@@ -16,16 +15,6 @@ fn join(bench: &mut Bench, query: &str) -> usize {
     let request = speech::asking_for_json(speech::handshake(&format!("/tea?{query}")));
     bench.send(client, &request);
     client
-}
-
-/// The objects that a client has heard since.
-fn objects(bench: &mut Bench, client: usize) -> Vec<Value> {
-    let heard = bench.hear(client);
-    let texts = heard.iter().filter_map(|heard| match heard {
-        Heard::Message(message) => Some(serde_json::from_slice(&message.payload).expect("JSON")),
-        _ => None,
-    });
-    texts.collect()
 }
 
 fn of_type(objects: &[Value], kind: &str) -> Vec<Value> {
@@ -53,7 +42,7 @@ fn check(sent: usize, ending: usize, length: usize) {
     let mut bench = Bench::new();
     let witness = join(&mut bench, "name=witness");
     let client = join(&mut bench, &format!("name=alice&key={KEY}"));
-    let welcome = objects(&mut bench, client)[0].clone();
+    let welcome = bench.hear_json(client)[0].clone();
     let epoch = welcome["epoch"].as_str().expect("an epoch").to_owned();
     bench.send(client, &say("hello", "r1")[..sent]);
     match ending {
@@ -61,7 +50,7 @@ fn check(sent: usize, ending: usize, length: usize) {
         1 => bench.end(client),
         // It reads what came, but has no time to make anything of it.
         _ => {
-            objects(&mut bench, client);
+            bench.hear_json(client);
             bench.reset(client);
         }
     }
@@ -69,7 +58,7 @@ fn check(sent: usize, ending: usize, length: usize) {
     // It had heard nothing yet: it resumes from the welcome.
     let again = join(&mut bench, &format!("name=alice&key={KEY}&since=0&epoch={epoch}"));
     bench.send(again, &say("hello", "r1"));
-    let heard = objects(&mut bench, again);
+    let heard = bench.hear_json(again);
     assert_eq!((&heard[0]["type"], &heard[0]["recovered"]), (&json!("welcome"), &json!(true)), "{context}");
     assert_eq!(heard[0]["you"], welcome["you"], "{context}: the same person");
     let texts: Vec<Value> = of_type(&heard, "say").iter().map(|said| said["text"].clone()).collect();
@@ -79,7 +68,7 @@ fn check(sent: usize, ending: usize, length: usize) {
     let ack = of_type(&heard, "ack");
     assert_eq!(ack.len(), 1, "{context}");
     assert_eq!(ack[0]["seq"], if first { 1 } else { 2 }, "{context}");
-    let seen = objects(&mut bench, witness);
+    let seen = bench.hear_json(witness);
     let texts: Vec<Value> = of_type(&seen, "say").iter().map(|said| said["text"].clone()).collect();
     assert_eq!(texts, wanted, "{context}: the witness");
     let numbers: Vec<Value> = of_type(&seen, "say").iter().map(|said| said["seq"].clone()).collect();
@@ -93,7 +82,7 @@ fn as_many_as_may_be_under_way_are_said_once() {
         let mut bench = Bench::new();
         let witness = join(&mut bench, "name=witness");
         let client = join(&mut bench, &format!("name=alice&key={KEY}"));
-        let welcome = objects(&mut bench, client)[0].clone();
+        let welcome = bench.hear_json(client)[0].clone();
         let epoch = welcome["epoch"].as_str().expect("an epoch").to_owned();
         assert!(welcome["limits"]["unacknowledged"].as_u64() >= Some(count));
         let all: Vec<u8> =
@@ -103,12 +92,12 @@ fn as_many_as_may_be_under_way_are_said_once() {
         bench.reset(client);
         let again = join(&mut bench, &format!("name=alice&key={KEY}&since=0&epoch={epoch}"));
         bench.send(again, &all);
-        let heard = objects(&mut bench, again);
+        let heard = bench.hear_json(again);
         let acks: Vec<u64> =
             of_type(&heard, "ack").iter().map(|ack| ack["seq"].as_u64().expect("a number")).collect();
         assert_eq!(acks, (1..=count).collect::<Vec<u64>>(), "{count}: the numbers of the first time");
         let texts: Vec<Value> =
-            of_type(&objects(&mut bench, witness), "say").iter().map(|said| said["text"].clone()).collect();
+            of_type(&bench.hear_json(witness), "say").iter().map(|said| said["text"].clone()).collect();
         let wanted: Vec<Value> = (0..count).map(|number| json!(number.to_string())).collect();
         assert_eq!(texts, wanted, "{count}: the witness");
     }

@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 
 use super::*;
-use crate::broker::{Author, Committed, Entry};
+use crate::broker::{Action, Author, Committed, Entry};
 
 fn history(chat: &Chat, index: usize) -> &history::History {
     &chat.channels[index].room.as_ref().expect("a room").history
@@ -298,7 +298,7 @@ fn what_is_said_elsewhere_in_a_room_that_is_kept_is_counted() {
         let committed = Committed { seq: NonZeroU64::new(seq).expect("from one on"), time: script.now.wall };
         let author = Some(Author { id: crate::id::PersonId(99), name: "elsewhere".into() });
         let payload = vec![b'y'; if seq % 7 == 0 { 30_000 } else { 10 }].into();
-        let entry = Entry { committed, ticket: None, author, kind: Kind::Text, payload };
+        let entry = Entry { committed, ticket: None, author, action: Action::SAY, kind: Kind::Text, payload };
         script.run(|chat, now, mut sink| chat.commit(now, ChannelId::new(0), &entry, &mut sink));
         script.forget_channels();
         assert_eq!(script.chat.keeping.kept_count(), 1);

@@ -51,7 +51,8 @@ impl Broker for Later {
         }
         let committed = Committed { seq: NonZeroU64::MIN, time: now.wall };
         let (ticket, author, kind) = (Some(append.ticket), append.author.clone(), append.kind);
-        let entry = Entry { committed, ticket, author, kind, payload: append.payload.as_ref().into() };
+        let (action, payload) = (append.action, append.payload.as_ref().into());
+        let entry = Entry { committed, ticket, author, action, kind, payload };
         state.asked.push_back((append.channel, Some(entry)));
         Outcome::Later
     }

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU64;
 
-use wsloop::chat::{FormSet as _, Reply, RoomEvent, Said, Wish};
+use wsloop::chat::{Action, Fate, FormSet as _, Reply, RoomEvent, Said, Wish};
 use wsloop::forms::Forms;
 use wsloop::id::{FormId, PersonId};
 use wsloop::websocket::Kind;
@@ -20,8 +20,13 @@ pub(super) fn run(bytes: &[u8]) {
         match forms.read(form, kind, payload) {
             Ok(command) => {
                 assert!(command.reference.as_ref().is_none_or(|name| (1..=64).contains(&name.len())));
-                if let Wish::Say(kind, said) = command.wish {
-                    told(&forms, kind, &said);
+                match command.wish {
+                    Wish::Say(kind, said) => told(&forms, kind, &said, None),
+                    Wish::Act(Action::Say { re }, text) => told(&forms, Kind::Text, text.as_bytes(), re),
+                    Wish::Act(Action::Edit { of }, text) => {
+                        told(&forms, Kind::Text, text.as_bytes(), Some(of));
+                    }
+                    _ => {}
                 }
             }
             Err(wrong) => assert!(!wrong.advice.is_empty()),
@@ -29,9 +34,10 @@ pub(super) fn run(bytes: &[u8]) {
     }
 }
 
-fn told(forms: &Forms, kind: Kind, payload: &[u8]) {
+fn told(forms: &Forms, kind: Kind, payload: &[u8], re: Option<NonZeroU64>) {
     let (seq, time) = (NonZeroU64::MIN, jiff::Timestamp::UNIX_EPOCH);
-    let said = Said { seq, time, id: PersonId(7), who: "a", kind, payload };
+    let (fate, reactions) = (Fate::AsSaid, &[][..]);
+    let said = Said { seq, time, id: PersonId(7), who: "a", kind, payload, re, fate, reactions };
     let event = RoomEvent::Said(said);
     let (mut line, mut json) = (Vec::new(), Vec::new());
     let line = forms.form(FormId(0)).render(&event, &mut line).expect("it is told");
@@ -46,7 +52,7 @@ fn told(forms: &Forms, kind: Kind, payload: &[u8]) {
             assert!(line.starts_with("00:00:00 a say: ") && line.lines().count() == 1, "{line:?}");
         }
     }
-    let history = Reply::History { before: 2, messages: vec![said], more: false };
+    let history = Reply::History { before: 2, viewer: PersonId(7), messages: vec![said], more: false };
     let mut scratch = Vec::new();
     let page = forms.form(FormId(1)).render_reply(&history, &mut scratch).expect("it is told");
     let page = std::str::from_utf8(page.payload).expect("JSON is text");
