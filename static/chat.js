@@ -2,13 +2,16 @@
  * The chat page: what happens in the room goes to the modules that show it, and what is done at the page to those
  * that do it. Nothing imports this one.
  *
- * Knows all of them: the visitor and the room, the composer, the people, the notices, the log, the connection.
+ * Knows all of them: the visitor and the room, the composer and its suggestions, the people, the notices, the log,
+ * the connection.
  * The ids, which the tests use too, are told at the head of the module that shows them. Those of this one:
  *   #status (data-phase: connecting, connected, waiting, disconnected) #countdown #rtt #connect #disconnect
  */
 
+import { completion } from "/assets/completion.js";
 import { composer } from "/assets/composer.js";
 import { connection } from "/assets/connection.js";
+import { known } from "/assets/known.js";
 import { log } from "/assets/log.js";
 import { notices } from "/assets/notices.js";
 import { byId, on, tell } from "/assets/page.js";
@@ -91,8 +94,10 @@ const events = {
 
   say({ seq, time, from, text }) {
     const isMine = from.id === connection.you.id;
-    log.message({ seq, time, from, text, isMine, state: isMine ? "sent" : undefined }, composer.cameBack(seq));
-    isMine || notices.show(from.name, room, text);
+    known.heard(from.name);
+    const isMeant = !isMine && document.hidden && known.isMeant(text);
+    log.message({ seq, time, from, text, isMine, isMeant, state: isMine ? "sent" : undefined }, composer.cameBack(seq));
+    isMine || notices.show(from.name, room, text, isMeant);
   },
 
   data({ from, base64 }) {
@@ -103,6 +108,7 @@ const events = {
     asksForOlder = false;
     hasOlder = more;
     const said = messages.filter(({ type }) => type === "say");
+    said.forEach(({ from }) => known.heard(from.name));
     log.older(said.map((event) => ({ ...event, isMine: event.from.id === connection.you.id })));
   },
 
@@ -163,6 +169,14 @@ function join() {
   composer.focusUnlessPhone();
 }
 
+/** A click on a name mentions it; one that ends a selection does not. */
+function onLogClick(event) {
+  const who = event.target.closest(".who");
+  if (who !== null && getSelection().isCollapsed) {
+    completion.mention(who.textContent);
+  }
+}
+
 function onVisibilityChange() {
   log.looked();
   if (!document.hidden) {
@@ -178,6 +192,7 @@ function listen() {
   on("disconnect", "click", () => connection.disconnect());
   on("newer", "click", () => composer.goToNewest());
   on("log", "scroll", () => log.scrolled());
+  on("log", "click", onLogClick);
   new ResizeObserver(() => log.resized()).observe(byId("log"));
   on("rename", "click", () => visitor.ask());
   on("nameless", "click", () => visitor.use(""));
@@ -187,7 +202,7 @@ function listen() {
   on("people", "click", () => people.open());
   on("people-load", "click", () => people.loadMore());
   on("people-close", "click", () => byId("people-dialog").close());
-  on("notify", "click", () => notices.toggle());
+  on("notify", "change", () => notices.choose());
   on("rooms", "click", () => rooms.open());
   on("rooms-form", "submit", (event) => rooms.submit(event));
   on("rooms-close", "click", () => byId("rooms-dialog").close());
@@ -202,6 +217,8 @@ function listen() {
 byId("room").textContent = room;
 log.room = room;
 visitor.recall();
+notices.recall();
+completion.start();
 listen();
 log.showCounts();
 visitor.known ? join() : visitor.ask();

@@ -1,13 +1,16 @@
 /*
  * One paragraph of the log: a message as a line, or the page's own words. What comes from others is put there as
- * text, never as markup; links are made of http and https addresses only.
+ * text, never as HTML; rendered.js makes the elements that a message has.
  *
- * Knows nothing but what it is given, and the clock and the calendar of the reader.
- * Makes .line.say (.mine or .theirs, data-seq, data-state: sending, sent, failed), and paragraphs of other classes.
+ * Knows what it is given, whom a message can mention, and the clock and the calendar of the reader.
+ * Makes .line.say (.mine or .theirs, .mentions-me, data-seq, data-state: sending, sent, failed), and paragraphs of
+ * other classes.
  */
 
+import { known } from "/assets/known.js";
+import { rendered } from "/assets/rendered.js";
+
 const COLOURS = 8;
-const ADDRESS = /\bhttps?:\/\/[^\s<>"'`]+/giu;
 
 /** One of the few colour classes, the same for the same name everywhere. */
 function colourOf(who) {
@@ -27,29 +30,15 @@ function span(className, text) {
 export function paragraph(className, parts) {
   const element = document.createElement("p");
   element.className = className;
-  element.append(...parts.map(([name, text]) => (name === "text" ? linked(text) : span(name, text))));
+  element.append(...parts.map(([name, text]) => span(name, text)));
   return element;
 }
 
-/** A text in which addresses can be clicked. Its text content is the text, whatever it holds. */
-function linked(text) {
-  const element = span("text", "");
-  let end = 0;
-  for (const { 0: found, index } of text.matchAll(ADDRESS)) {
-    // A full stop or a bracket behind an address belongs to the sentence.
-    const address = found.replace(/[.,;:!?)\]}»”’]+$/u, "");
-    if (!URL.canParse(address)) {
-      continue;
-    }
-    const link = document.createElement("a");
-    link.href = address;
-    link.target = "_blank";
-    link.rel = "noopener noreferrer nofollow";
-    link.textContent = address;
-    element.append(text.slice(end, index), link);
-    end = index + address.length;
-  }
-  element.append(text.slice(end));
+/** A message's line and its text may hold blocks, which a paragraph cannot. */
+function block(className, ...children) {
+  const element = document.createElement("div");
+  element.className = className;
+  element.append(...children);
   return element;
 }
 
@@ -67,8 +56,10 @@ export function dayWords(day) {
 /** A message as a line: `HH:MM:SS WHO say: TEXT`. */
 export function messageLine({ time, from, text, seq, isMine, state }) {
   const date = new Date(time);
-  const element = paragraph("line say", [["time", `${clock(date)} `], ["who", from.name], ["unseen", " say: "], ["text", text]]);
+  const head = [span("time", `${clock(date)} `), span("who", from.name), span("unseen", " say: ")];
+  const element = block("line say", ...head, block("text", ...rendered(known.parse(text))));
   element.classList.add(colourOf(from.name), isMine ? "mine" : "theirs");
+  element.classList.toggle("mentions-me", !isMine && element.querySelector(".mention.me") !== null);
   element.dataset.day = dayOf(date);
   element.dataset.turn = `${clock(date).slice(0, 5)} ${from.id}`;
   if (seq !== undefined) {

@@ -26,6 +26,7 @@ export const log = {
   pinned: true, // The reader is at the bottom and wants to stay there.
   unseen: 0, // Messages below the part in view.
   unread: 0, // Messages since the tab was hidden.
+  mentions: 0, // Those of them that mention the reader.
   hasOtherCount: false, // Lines of before a restart of the server are there.
   width: 0,
   height: 0,
@@ -34,6 +35,7 @@ export const log = {
   message(message, pending) {
     this.unseen += this.pinned ? 0 : 1;
     this.unread += document.hidden ? 1 : 0;
+    this.mentions += document.hidden && message.isMeant ? 1 : 0;
     const isFirstNew = document.hidden && this.unread === 1;
     if (isFirstNew) {
       this.queue(() => this.newMark());
@@ -168,7 +170,8 @@ export const log = {
   showCounts() {
     newer.hidden = this.unseen === 0;
     newer.textContent = this.unseen === 1 ? "1 new message" : `${this.unseen} new messages`;
-    document.title = `${this.unread === 0 ? "" : `(${this.unread}) `}${this.room} · wsloop`;
+    const unread = this.mentions === 0 ? `(${this.unread}) ` : `(@${this.mentions}) `;
+    document.title = `${this.unread === 0 ? "" : unread}${this.room} · wsloop`;
   },
 
   scrolled() {
@@ -192,6 +195,7 @@ export const log = {
   /** The tab is looked at again. */
   looked() {
     this.unread = 0;
+    this.mentions = 0;
     this.flush(); // The frame asked for before may come late, or never.
   },
 };

@@ -1,30 +1,60 @@
 /*
- * Notices on the desktop, for who asks for them and looks elsewhere.
+ * Notices on the desktop, for who looks elsewhere: of all messages, of those that mention one, or of none.
  *
- * Knows the browser's permission, and whether the page is in view.
- * Ids: #notify (aria-pressed)
+ * Knows the browser's permission, what this browser remembers of the choice, and whether the page is in view.
+ * Ids: #notify (a select: all, mentions, nothing)
  */
 
 import { byId, tell } from "/assets/page.js";
 
 const TEXT_MAX = 200;
+const CHOICE_KEY = "wsloop.notices";
+const CHOICES = ["all", "mentions", "nothing"];
+
+const isAllowed = () => globalThis.Notification?.permission === "granted";
 
 export const notices = {
-  isOn: false,
+  choice: "mentions",
 
-  async toggle() {
-    if (!("Notification" in globalThis)) {
-      tell("hint", "This browser shows no notices.");
-      return;
+  /** What was chosen before; without the browser's permission it is nothing for now. */
+  recall() {
+    try {
+      const choice = localStorage.getItem(CHOICE_KEY);
+      this.choice = CHOICES.includes(choice) ? choice : this.choice;
+    } catch {
+      // A browser may forbid the storage; then each visit begins with mentions.
     }
-    this.isOn = !this.isOn && (await Notification.requestPermission()) === "granted";
-    byId("notify").setAttribute("aria-pressed", String(this.isOn));
-    tell("hint", this.isOn || Notification.permission === "granted" ? "" : "The browser does not allow notices for this page.");
+    this.choice = isAllowed() ? this.choice : "nothing";
+    byId("notify").value = this.choice;
   },
 
-  show(who, room, text) {
-    if (this.isOn && document.hidden) {
-      const notice = new Notification(`${who} in ${room}`, { body: text.slice(0, TEXT_MAX), tag: `wsloop ${room}` });
+  remember() {
+    try {
+      localStorage.setItem(CHOICE_KEY, this.choice);
+    } catch {
+      // The choice holds for this visit then.
+    }
+  },
+
+  async choose() {
+    const wanted = byId("notify").value;
+    if (wanted !== "nothing" && !("Notification" in globalThis)) {
+      tell("hint", "This browser shows no notices.");
+    } else if (wanted !== "nothing" && (await Notification.requestPermission()) !== "granted") {
+      tell("hint", "The browser does not allow notices for this page.");
+    } else {
+      tell("hint", "");
+      this.choice = wanted;
+      this.remember();
+    }
+    byId("notify").value = this.choice;
+  },
+
+  show(who, room, text, isMeant) {
+    const isWanted = this.choice === "all" || (this.choice === "mentions" && isMeant);
+    if (isWanted && document.hidden && isAllowed()) {
+      const title = isMeant ? `${who} mentions you in ${room}` : `${who} in ${room}`;
+      const notice = new Notification(title, { body: text.slice(0, TEXT_MAX), tag: `wsloop ${room}` });
       notice.addEventListener("click", () => focus());
     }
   },

@@ -23,6 +23,7 @@ const CONTRASTS: &str = "(() => {
         return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
     };
     const kinds = ['.theirs .text', '.mine .text', '.mine .who', '.time', '.mine .time', '.event .text', '.day', '#people', '#rtt', '.text a',
+        '.mention', '.mention.me', '.text blockquote', '.mark', '.text > code', '.code code', '.copy',
         '.note', '.plain .text', '#room', '#status', '#hint', '#keys', '#send', '#rename', '#message', '#newer',
         '#name-title', '#name-aside', 'dialog label', '#rooms-hint', ...Array.from({ length: 8 },
         (_, index) => `.theirs.colour-${index} .who`)];
@@ -158,6 +159,9 @@ fn every_text_has_contrast_in_light_and_in_dark() {
         client.send_text("quit");
         wait_for_line(&page, &format!("visitor{number} left"));
     }
+    let mut client = Client::join(&server, "/?name=Bo");
+    client.send_text("> quote\n- item\n`code` @Ada @Bo\n```rust\ncode\n```");
+    page.wait_for("document.querySelector('.copy') !== null", SOON);
     say(&page, "mine, at https://example.com");
     wait_for_line(&page, "example.com");
     page.wait_for("document.querySelector('#rtt').textContent !== ''", SOON);

@@ -11,6 +11,7 @@ mod names;
 mod people;
 mod room;
 mod talking;
+mod texts;
 
 use std::time::Duration;
 

@@ -244,8 +244,9 @@ fn notices_are_shown_to_who_asks_for_them_and_looks_elsewhere() {
     );
     page.navigate(&server.http_url("/tea"));
     wait_for_phase(&page, "connected");
-    page.click("notify");
-    page.wait_for("document.querySelector('#notify').getAttribute('aria-pressed') === 'true'", SOON);
+    assert_eq!(page.text("document.querySelector('#notify').value"), "nothing", "nobody has allowed any");
+    page.evaluate("const choice = document.querySelector('#notify'); choice.value = 'all'; choice.dispatchEvent(new Event('change')); 0");
+    page.wait_for("localStorage.getItem('wsloop.notices') === 'all'", SOON);
     client.send_text("seen");
     wait_for_line(&page, "seen");
     page.focus_always(false);

@@ -80,6 +80,10 @@ pub enum Key {
     Escape,
     /// Presses a button.
     Space,
+    /// To the line, or the choice, above.
+    ArrowUp,
+    /// To the line, or the choice, below.
+    ArrowDown,
 }
 
 impl Browser {
@@ -257,6 +261,8 @@ impl Page {
             Key::ShiftTab => ("Tab", "", 9, 8),
             Key::Escape => ("Escape", "", 27, 0),
             Key::Space => (" ", " ", 32, 0),
+            Key::ArrowUp => ("ArrowUp", "", 38, 0),
+            Key::ArrowDown => ("ArrowDown", "", 40, 0),
         };
         let down = if text.is_empty() { "rawKeyDown" } else { "keyDown" };
         for kind in [down, "keyUp"] {
