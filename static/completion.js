@@ -38,27 +38,28 @@ function isInCode(text) {
 /** What is suggested behind `text`: where that which is replaced begins, and the choices. */
 export function suggestions(text) {
   const end = text.slice(-LOOK_BACK);
-  const before = text.length - end.length;
-  return people(end, before, text) ?? shortcodes(end, before, text) ?? { from: 0, choices: [] };
+  const start = text.length - end.length;
+  return people(end, start, text) ?? shortcodes(end, start, text) ?? { from: 0, choices: [] };
 }
 
-function people(end, before, text) {
+function people(end, start, text) {
   const { 0: whole, 1: quote, 2: written, index } = PERSON.exec(end) ?? { 0: "" };
   if (whole === "" || (quote === "" && /\s/u.test(written)) || !canBegin(end, index) || isInCode(text)) {
     return undefined;
   }
   const others = [...known.names()].filter((name) => name !== known.me());
   const choices = matching(others, written).map((name) => ({ shown: name, inserted: `${mentionOf(name)} ` }));
-  return { from: before + index, choices };
+  return { from: start + index, choices };
 }
 
-function shortcodes(end, before, text) {
+function shortcodes(end, start, text) {
   const { 0: whole, 1: written, index } = SHORTCODE.exec(end) ?? { 0: "" };
-  if (whole === "" || isWord(end.charAt(index - 1)) || end.charAt(index - 1) === ":" || isInCode(text)) {
+  const before = end.charAt(index - 1);
+  if (whole === "" || isWord(before) || before === ":" || before === "/" || isInCode(text)) {
     return undefined;
   }
   const choices = matching(emojiNames, written).map((name) => ({ shown: `${emoji.get(name)} ${name}`, inserted: `${emoji.get(name)} ` }));
-  return { from: before + index, choices };
+  return { from: start + index, choices };
 }
 
 export const completion = {
@@ -76,7 +77,7 @@ export const completion = {
     box.addEventListener("click", () => this.written(false));
     box.addEventListener("blur", () => this.show({ from: 0, choices: [] }));
     const list = byId("completions");
-    list.addEventListener("pointerdown", (event) => event.preventDefault()); // The focus stays in the box.
+    list.addEventListener("mousedown", (event) => event.preventDefault()); // The focus stays in the box.
     list.addEventListener("click", (event) => {
       const option = event.target.closest("[role=option]");
       option && this.take([...list.children].indexOf(option));
@@ -105,7 +106,7 @@ export const completion = {
       event.preventDefault();
       event.stopImmediatePropagation();
       act();
-    } else if (event.key.startsWith("Arrow") || event.key === "Home" || event.key === "End") {
+    } else if (/^(Arrow|Home$|End$)/.test(event.key)) {
       this.show({ from: 0, choices: [] }); // The place changes, and what is behind it.
     }
   },

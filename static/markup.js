@@ -22,8 +22,14 @@ const ITEM = /^(?:- |(\d{1,9}[.)]) )(?=\S)/;
 const SHORTCODE = /:([a-z0-9_+-]{1,32}):/y;
 const EMPHASES = { "*": { 1: ["em"], 2: ["strong"], 3: ["strong", "em"] }, _: { 1: ["em"] }, "~": { 2: ["strike"] } };
 
+/** One of these stands in all that is more than a piece of text; most texts have none. */
+const SIGN = /[*_~`[@:>\n.)-]/;
+
 /** The tree of a text. `names`: gives the tree of names that can be mentioned; `me`: the reader's own. */
 export function parse(text, { names = () => new Map(), me = "" } = {}) {
+  if (!SIGN.test(text)) {
+    return joined([text]);
+  }
   return blocks(text.split("\n"), 0, { names, me: me.toLowerCase(), left: ELEMENTS_MAX });
 }
 
@@ -34,7 +40,8 @@ export function mentionsMe(nodes) {
 
 /* ---- Lines ---- */
 
-const isQuoted = (line) => line.startsWith("> ") || line === ">";
+const beginsQuote = (line) => line.startsWith("> ");
+const isQuoted = (line) => beginsQuote(line) || line === ">";
 
 function blocks(lines, depth, context) {
   const marks = lines.map((line) => FENCE.exec(line.trimEnd()));
@@ -62,7 +69,7 @@ function blockAt(lines, at, fences, depth, context) {
     const { closing, language } = fences[at];
     return [{ kind: "fence", language, text: lines.slice(at + 1, closing).join("\n"), end: "" }, closing + 1];
   }
-  if (depth < QUOTES_MAX && isQuoted(lines[at]) && context.left > 0) {
+  if (depth < QUOTES_MAX && beginsQuote(lines[at]) && context.left > 0) {
     context.left -= 1;
     const end = endOf(lines, at, isQuoted);
     const inner = lines.slice(at, end).map((line) => line.slice(2));

@@ -71,7 +71,7 @@ test("quotes and lists are made of whole lines", () => {
     ["> > a\n> b", "{quote {quote a\n}b}"],
     ["> > a\nb", "{quote {quote a\n}}b"],
     ["> ```\n> x\n> ```\nb", "{quote {fence :x\n}}b"],
-    [">", "{quote }"],
+    [">\n> a\n>\n> b", ">\n{quote a\n\nb}"],
     [">a\n>>b", ">a\n>>b"],
     ["> > > > > > a", "{quote {quote {quote {quote > > a}}}}"],
     ["- a\n- **b**\nc", "{list {• a\n}{• {strong b}\n}}c"],

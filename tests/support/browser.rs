@@ -80,9 +80,7 @@ pub enum Key {
     Escape,
     /// Presses a button.
     Space,
-    /// To the line, or the choice, above.
-    ArrowUp,
-    /// To the line, or the choice, below.
+    /// To what is below.
     ArrowDown,
 }
 
@@ -261,18 +259,15 @@ impl Page {
             Key::ShiftTab => ("Tab", "", 9, 8),
             Key::Escape => ("Escape", "", 27, 0),
             Key::Space => (" ", " ", 32, 0),
-            Key::ArrowUp => ("ArrowUp", "", 38, 0),
             Key::ArrowDown => ("ArrowDown", "", 40, 0),
         };
         let down = if text.is_empty() { "rawKeyDown" } else { "keyDown" };
         for kind in [down, "keyUp"] {
-            let mut event = json!({
+            let event = json!({
                 "type": kind, "key": name, "code": if name == " " { "Space" } else { name },
                 "windowsVirtualKeyCode": code, "modifiers": modifiers,
+                "text": if kind == "keyDown" { text } else { "" },
             });
-            if kind == "keyDown" {
-                event["text"] = json!(text);
-            }
             self.call("Input.dispatchKeyEvent", event);
         }
     }
