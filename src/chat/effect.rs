@@ -41,6 +41,17 @@ pub enum Effect<'a> {
         /// What happened.
         event: &'a RoomEvent<'a>,
     },
+    /// Who has not got the message of this number yet gets it as it stands now.
+    Replace {
+        /// Where it was said.
+        channel: ChannelId,
+        /// Who they may be.
+        audience: Audience<'a>,
+        /// Its number.
+        number: NonZeroU64,
+        /// The message.
+        event: &'a RoomEvent<'a>,
+    },
     /// One client is told something.
     Send {
         /// Who.

@@ -256,6 +256,15 @@ impl History {
         }
     }
 
+    /// A message that is held and the edits of it, as they stand now, each with its number.
+    pub(super) fn as_it_stands(&self, of: NonZeroU64) -> impl Iterator<Item = (NonZeroU64, RoomEvent<'_>)> {
+        let message = self.find(of).map(|message| (of, Missed::Said(message).event()));
+        let edits = self.changes.iter().map(Box::as_ref);
+        let edits =
+            edits.filter(move |change| change.of == of && matches!(change.kept, KeptChange::Edited { .. }));
+        message.into_iter().chain(edits.map(|edit| (edit.seq, Missed::Changed(edit).event())))
+    }
+
     /// Reactions to all messages that are held.
     pub(super) fn reaction_count(&self) -> usize {
         self.reaction_count

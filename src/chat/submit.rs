@@ -179,6 +179,12 @@ impl Chat {
         self.keeping.note_change(before, room.history.cost());
         let audience = Audience(channel.listeners());
         effect(Effect::Tell { channel: id, audience, except: None, number: Some(seq), event });
+        if let (Action::Delete { of }, Some(room)) = (action, &channel.room) {
+            // Who reads slowly does not get what is deleted by then.
+            for (number, event) in room.history.as_it_stands(of) {
+                effect(Effect::Replace { channel: id, audience, number, event: &event });
+            }
+        }
     }
 
     /// What makes a message of a client the same when it is said again.

@@ -64,6 +64,7 @@ fn show(forms: &Forms, effect: &Effect<'_>) -> Vec<String> {
             });
             told.collect()
         }
+        Effect::Replace { channel, number, .. } => vec![format!("room {} {number} anew", channel.index())],
         Effect::Send { client, form, reply, droppable } => {
             assert!(!droppable, "it waits for this");
             let rendered = forms.form(*form).render_reply(reply, &mut scratch);

@@ -1,5 +1,6 @@
 //! A part of a batch that waits for one client.
 
+use std::num::NonZeroU64;
 use std::ops::Range;
 
 use crate::delivery::Batch;
@@ -61,6 +62,34 @@ impl OutboxEntry {
             is_undroppable: false,
             batch,
         }
+    }
+
+    /// The first and the last number of what waits here.
+    pub(super) fn numbers(&self) -> Option<(NonZeroU64, NonZeroU64)> {
+        self.batch.messages_in(self.begun_until()..self.end).numbers
+    }
+
+    /// Where the piece of this number is, if it waits here and has not begun to leave.
+    pub(super) fn find(&self, number: NonZeroU64) -> Option<Range<usize>> {
+        let (_, range) = self.batch.piece_numbered(number)?;
+        (range.start >= self.begun_until() && range.end <= self.end).then_some(range)
+    }
+
+    /// What stands here from a place between pieces on; `None` if that is nothing.
+    pub(super) fn part_from(&self, place: usize) -> Option<OutboxEntry> {
+        let mut part = (place < self.end).then(|| OutboxEntry::part(self.batch.clone(), place..self.end))?;
+        part.is_undroppable = self.is_undroppable;
+        Some(part)
+    }
+
+    /// Ends before a place between pieces. `false`: nothing would be left.
+    pub(super) fn cut_at(&mut self, place: usize) -> bool {
+        if place == self.start {
+            return false;
+        }
+        self.messages -= self.batch.count_messages(place..self.end);
+        self.end = place;
+        true
     }
 
     pub(super) fn bytes(&self) -> &[u8] {

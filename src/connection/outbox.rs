@@ -3,6 +3,8 @@
 //! Invariant: bytes leave in the order of the entries, and nothing is ever put inside a frame
 //! that has begun to leave, or before bytes that are sealed already ([`Sink::sealed`]).
 
+mod replacing;
+
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::ops::Range;
@@ -490,6 +492,7 @@ fn taken(attempt: io::Result<usize>) -> io::Result<usize> {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::num::NonZeroU64;
 
     use proptest::prelude::*;
 
@@ -975,6 +978,63 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_has_not_begun_to_leave_can_be_replaced(
+            batches in prop::collection::vec(prop::collection::vec((0_usize..40, prop::bool::weighted(0.6)), 1..6), 1..12),
+            granted in 0_usize..300,
+            skipped in 0_usize..3,
+            replaced in prop::collection::vec((0_usize..60, 0_usize..60), 1..5),
+        ) {
+            let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: granted, ..Pipe::default() });
+            // The pieces that it gets, each with its number if it has one.
+            let (mut wanted, mut last): (Vec<(Option<NonZeroU64>, Vec<u8>)>, _) = (Vec::new(), 0);
+            for (index, pieces) in batches.iter().enumerate() {
+                let mut builder = BatchBuilder::default();
+                for (length, has_number) in pieces {
+                    last += u64::from(*has_number);
+                    let number = NonZeroU64::new(last).filter(|_| *has_number);
+                    encode::push_message(&mut builder, Kind::Text, &[&vec![b'x'; *length]], number);
+                }
+                let batch = builder.seal();
+                // A part of some batches only.
+                let first = if index % 2 == 0 { skipped.min(pieces.len() - 1) } else { 0 };
+                let ranges: Vec<_> = batch.pieces(all(&batch)).skip(first).collect();
+                for range in &ranges {
+                    let number = batch.messages_in(range.clone()).numbers.map(|(number, _)| number);
+                    wanted.push((number, batch.bytes()[range.clone()].to_vec()));
+                }
+                let part = ranges[0].start..batch.bytes().len();
+                let sent = outbox.send(NOW, &batch, part, &mut pipe);
+                prop_assert!(sent.is_ok());
+            }
+            for (number, length) in replaced {
+                let Some(number) = NonZeroU64::new(number as u64) else { continue };
+                let piece = {
+                    let mut builder = BatchBuilder::default();
+                    encode::push_message(&mut builder, Kind::Text, &[&vec![b'y'; length]], Some(number));
+                    builder.seal()
+                };
+                let mut start = 0;
+                for (of, bytes) in &mut wanted {
+                    if *of == Some(number) && start >= pipe.taken.len() {
+                        *bytes = piece.bytes().to_vec();
+                    }
+                    start += bytes.len();
+                }
+                let before = outbox.queued_messages();
+                outbox.replace(number, &piece);
+                prop_assert_eq!(outbox.queued_messages(), before, "one for one");
+                let left: usize = wanted.iter().map(|(_, bytes)| bytes.len()).sum();
+                prop_assert_eq!(outbox.queued_bytes(), left - pipe.taken.len());
+            }
+            pipe.room = usize::MAX;
+            outbox.unblock();
+            outbox.flush(NOW, &mut pipe).expect("a pipe does not fail");
+            let wanted: Vec<u8> = wanted.into_iter().flat_map(|(_, bytes)| bytes).collect();
+            prop_assert_eq!(&pipe.taken, &wanted);
+            prop_assert!(outbox.is_idle());
+        }
+
         #[test]
         fn whatever_the_socket_takes_all_arrives_in_order(
             lengths in prop::collection::vec(0_usize..300, 1..12),

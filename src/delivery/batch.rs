@@ -184,6 +184,12 @@ impl Batch {
         self.0.pieces.holding(place, self.bytes().len())
     }
 
+    /// Which piece has this number, and where it is. The numbers of a batch rise.
+    pub fn piece_numbered(&self, number: NonZeroU64) -> Option<(u32, Range<usize>)> {
+        let index = self.0.pieces.numbered(number)?;
+        Some((index, self.range(index..index + 1)))
+    }
+
     /// Where a piece ends.
     pub fn piece_end(&self, index: u32) -> usize {
         self.0.pieces.end_of(index + 1, self.bytes().len())

@@ -1,6 +1,7 @@
 //! Where the pieces of a batch end, and their numbers.
 
 use std::cell::Cell;
+use std::cmp::Ordering;
 use std::num::NonZeroU64;
 use std::ops::Range;
 
@@ -177,6 +178,28 @@ impl Pieces {
         } else {
             self.numbers.get(index as usize).copied().flatten()
         }
+    }
+
+    /// Which piece has this number, where the numbers rise.
+    pub(super) fn numbered(&self, number: NonZeroU64) -> Option<u32> {
+        if self.last_number == Some(number) {
+            return Some(self.ended);
+        }
+        let (mut low, mut high) = (0, self.numbers.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            // Pieces without a number may stand there.
+            let Some(place) = (low..=middle).rev().find(|place| self.numbers[*place].is_some()) else {
+                low = middle + 1;
+                continue;
+            };
+            match self.numbers[place].cmp(&Some(number)) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = place,
+                Ordering::Equal => return u32::try_from(place).ok(),
+            }
+        }
+        None
     }
 
     /// The table of some of the pieces in so many bytes alone.

@@ -6,7 +6,8 @@ use super::books::{Books, Counted, DropReason, Posting};
 use super::clients::{Clients, Flag};
 use super::ending::fail;
 use super::environment::Environment;
-use super::outgoing::{AudienceChange, Outgoing, PrivatePart, parts_of};
+use super::outgoing::{AudienceChange, Outgoing, PrivatePart, Replacement, parts_of};
+use super::prices;
 use super::stream::Stream;
 use crate::chat::Chat;
 use crate::clock::Now;
@@ -47,6 +48,14 @@ pub(super) fn deliver<S: Stream>(
         outgoing.note_windows(channel, form, windows);
         outgoing.recycle_channel(batch);
     }
+    // Behind the turn's own batches, since what is replaced may be in one of them.
+    let mut looked = 0;
+    for Replacement { channel, form, number, piece } in outgoing.take_replacements() {
+        for &id in delivery.chat.members(channel, form) {
+            looked += delivery.clients[id].connection.outbox().replace(number, &piece);
+        }
+    }
+    outgoing.charge(looked * prices::REPORT_ITEM);
     books.counters.fanouts.record(now.time, (environment.stopwatch)().saturating_sub(started));
 }
 

@@ -30,6 +30,16 @@ pub(super) struct PrivatePart {
     pub(super) droppable: bool,
 }
 
+/// A message that takes the place of one that waits.
+#[derive(Debug)]
+pub(super) struct Replacement {
+    pub(super) channel: ChannelId,
+    pub(super) form: FormId,
+    /// Of both.
+    pub(super) number: NonZeroU64,
+    pub(super) piece: Batch,
+}
+
 /// The messages of one turn.
 #[derive(Debug)]
 pub(super) struct Outgoing {
@@ -41,6 +51,8 @@ pub(super) struct Outgoing {
     touched: Vec<(ChannelId, FormId)>,
     private: BatchBuilder,
     private_parts: Vec<PrivatePart>,
+    /// What takes the place of messages that wait.
+    replacements: Vec<Replacement>,
     /// Conversations that end.
     closes: Vec<(ClientId, CloseFrame)>,
     /// Clients that are read again.
@@ -101,6 +113,7 @@ impl Outgoing {
             touched: Vec::new(),
             private: BatchBuilder::measured(&meter),
             private_parts: Vec::new(),
+            replacements: Vec::new(),
             closes: Vec::new(),
             resumed: Vec::new(),
             bytes: 0,
@@ -130,6 +143,9 @@ impl Outgoing {
             Effect::Tell { channel, audience, except, number, event } => {
                 self.tell(channel, audience, except, number, event);
             }
+            Effect::Replace { channel, audience, number, event } => {
+                self.replace(channel, audience, number, event);
+            }
             Effect::Send { client, form, reply, droppable } => {
                 let forms = Rc::clone(&self.forms);
                 let mut scratch = std::mem::take(&mut self.scratch);
@@ -143,6 +159,28 @@ impl Outgoing {
             Effect::Worked(Chore::PeopleWalked(count)) => self.work += count * prices::REPORT_ITEM,
             Effect::Close { client, frame } => self.closes.push((client, frame)),
             Effect::Resume { client } => self.resumed.push(client),
+        }
+    }
+
+    /// Writes a message down that takes the place of one that waits, in each form that tells numbers: the others do
+    /// not say which of their messages it is.
+    fn replace(
+        &mut self,
+        channel: ChannelId,
+        audience: Audience<'_>,
+        number: NonZeroU64,
+        event: &RoomEvent<'_>,
+    ) {
+        let forms = Rc::clone(&self.forms);
+        for (form, count) in audience.by_form().filter(|(form, _)| forms.form(*form).has_numbers()) {
+            let mut scratch = Vec::new();
+            let Some(Rendered { kind, payload }) = forms.form(form).render(event, &mut scratch) else {
+                continue;
+            };
+            let mut builder = BatchBuilder::measured(&self.meter);
+            encode::push_message(&mut builder, kind, &[payload], Some(number));
+            self.work += builder.len() * prices::BYTE_MADE + count * prices::REPORT_ITEM;
+            self.replacements.push(Replacement { channel, form, number, piece: builder.seal() });
         }
     }
 
@@ -228,6 +266,11 @@ impl Outgoing {
         let mut scratch = Vec::new();
         let Rendered { kind, payload } = self.forms.form(form).render_reply(reply, &mut scratch)?;
         Some((kind, payload.to_vec()))
+    }
+
+    /// Takes what is to take the place of messages that wait.
+    pub(super) fn take_replacements(&mut self) -> Vec<Replacement> {
+        std::mem::take(&mut self.replacements)
     }
 
     /// The next conversation that is to end.

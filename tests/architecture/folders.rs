@@ -23,7 +23,7 @@ pub(crate) const SERVER_LAYERS: Table = &[
         "broker_link", "books", "outgoing",
     ]),
     ("tick", &["drain", "ending", "limits", "clients", "books", "outgoing", "prices"]),
-    ("deliver", &["ending", "clients", "books", "outgoing", "environment", "stream"]),
+    ("deliver", &["ending", "clients", "books", "outgoing", "environment", "prices", "stream"]),
     ("flush", &["laggard", "ending", "limits", "clients", "books", "prices", "stream"]),
     ("shed", &["laggard", "ending", "limits", "clients", "books", "outgoing", "prices"]),
     ("reap", &["broker_link", "clients", "admission", "books", "outgoing"]),
