@@ -220,6 +220,7 @@ fn connections() -> Vec<Case> {
             "/healthz",
             "/readyz",
             "/stats",
+            "/stats/history",
             "/metrics",
             "/dashboard",
             "/echo",
