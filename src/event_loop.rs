@@ -16,7 +16,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::clock::{Clock, Now, Time};
 use crate::server::{
-    Acceptor, Environment, Listener, Readiness, Server, ServerLimits, Site, Stream, Surface,
+    Acceptor, Environment, Listener, Pulse, Readiness, Server, ServerLimits, Site, Stream, Surface,
 };
 use crate::{logging, process};
 
@@ -32,6 +32,8 @@ const EVENTS_MAX: usize = 65_536;
 /// others, few enough to see that a slow reader takes some.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES: u32 = 16 * 1024;
+/// How often the server keeps how it is.
+const PULSE: Duration = Duration::from_secs(1);
 /// Costs nothing but its descriptor.
 const RESERVE: &str = "/dev/null";
 
@@ -145,6 +147,19 @@ struct EventLoop {
     server: Server<TcpStream>,
     started: Instant,
     clock: Clock,
+    pulse: PulseMeter,
+}
+
+/// What the loop lives through, from one second to the next.
+#[derive(Debug, Default)]
+struct PulseMeter {
+    /// When the next second is over.
+    due: Time,
+    /// When this one began, by the clock of the machine and by that of the thread.
+    began: Duration,
+    worked: Duration,
+    /// How much of it the loop has slept.
+    idle: Duration,
 }
 
 /// Where connections come in.
@@ -213,19 +228,17 @@ impl EventLoop {
             server: Server::new(limits, site, zone, environment),
             started,
             clock: Clock::default(),
+            pulse: PulseMeter::default(),
         })
     }
 
     fn run(mut self) -> Result<(), LoopError> {
+        let now = self.now();
+        self.sample_if_due(now);
         loop {
-            let timeout = self.timeout();
-            match self.poll.poll(&mut self.events, timeout) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                    return Err(LoopError::System("poll", error));
-                }
-                _ => {}
-            }
+            self.wait()?;
             let now = self.now();
+            self.sample_if_due(now);
             self.note_readiness();
             self.handle_signals(now)?;
             for ListenSocket { listener, acceptor, surface, .. } in &mut self.listen_sockets {
@@ -245,6 +258,28 @@ impl EventLoop {
         }
     }
 
+    /// Waits for something to do, and notes for how long.
+    fn wait(&mut self) -> Result<(), LoopError> {
+        let timeout = self.timeout();
+        // Who only looks does not wait.
+        let asleep = (timeout != Some(Duration::ZERO)).then(Instant::now);
+        let result = self.poll.poll(&mut self.events, timeout);
+        self.pulse.idle += asleep.map_or(Duration::ZERO, |since| since.elapsed());
+        match result {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(LoopError::System("poll", error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Once a second the server is told what the loop has lived through.
+    fn sample_if_due(&mut self, now: Now) {
+        if now.time < self.pulse.due {
+            return;
+        }
+        let pulse = self.pulse.take(now.time, self.started.elapsed(), thread_time());
+        self.server.sample(now, pulse);
+    }
+
     fn now(&mut self) -> Now {
         Now { time: self.time(), wall: jiff::Timestamp::now() }
     }
@@ -262,7 +297,7 @@ impl EventLoop {
         let clients = self.server.client_count();
         let accept_at =
             self.listen_sockets.iter().map(|listen_socket| listen_socket.acceptor.deadline(clients)).min();
-        let wake_at = self.server.deadline().min(accept_at.unwrap_or(Time::NEVER));
+        let wake_at = self.server.deadline().min(accept_at.unwrap_or(Time::NEVER)).min(self.pulse.due);
         let now = self.time();
         self.clock.sleep_until(wake_at);
         (wake_at != Time::NEVER).then(|| wake_at.since(now))
@@ -316,8 +351,30 @@ impl EventLoop {
 
 /// Milliseconds for which this thread has had a processor.
 fn worked() -> u64 {
+    u64::try_from(thread_time().as_millis()).unwrap_or(0)
+}
+
+/// How long this thread has had a processor.
+fn thread_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    u64::try_from(time.tv_sec * 1000 + time.tv_nsec / 1_000_000).unwrap_or(0)
+    Duration::try_from(time).unwrap_or_default()
+}
+
+impl PulseMeter {
+    /// Ends a second, when the clock of the machine shows `elapsed` and that of the thread `worked`, and begins the
+    /// next. The first one has not lived through anything.
+    fn take(&mut self, now: Time, elapsed: Duration, worked: Duration) -> Pulse {
+        let before = std::mem::replace(
+            self,
+            PulseMeter { due: now + PULSE, began: elapsed, worked, idle: Duration::ZERO },
+        );
+        if before.began.is_zero() {
+            return Pulse::default();
+        }
+        let elapsed = elapsed.saturating_sub(before.began);
+        let worked = worked.saturating_sub(before.worked).min(elapsed);
+        Pulse { elapsed, idle: before.idle.min(elapsed.saturating_sub(worked)), worked }
+    }
 }
 
 impl ListenSocket {

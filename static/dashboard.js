@@ -1,151 +1,84 @@
 /*
- * The operators' page: asks /stats once a second, and shows the last five minutes. What it shows is text and plots.
+ * The operators' page: asks /stats once a second and shows what it says, or why it says nothing and since when. What
+ * it shows is text and plots.
  *
- * Knows the shape of /stats, and uPlot, which the page loads before.
- * Ids: #status (data-state: waiting, lost, or what the server says of itself) #figures #plots #laggards #rooms #reasons
+ * Knows /stats and /stats/history, and who shows what they say.
+ * Ids: #status (data-state: waiting, refused, lost, or what the server says of itself); body has data-stale while the
+ * figures are old
  */
 
+import { clock } from "/assets/dashboard-formats.js";
+import { Points, pointOf } from "/assets/dashboard-points.js";
+import { showPoints, startPlots } from "/assets/dashboard-plots.js";
+import { showReport, showVerdict } from "/assets/dashboard-figures.js";
+
 const EVERY_MS = 1000;
-const POINTS = 300;
-const HEIGHT = 180;
+const PATIENCE_MS = 5000;
 
-const byId = (id) => document.getElementById(id);
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-const whole = (number) => Math.round(number).toLocaleString("en");
+/** The server answered, and not with a report. */
+class Refused extends Error {}
 
-function bytes(count) {
-  const units = ["B", "KiB", "MiB", "GiB"];
-  const unit = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(count, 1)) / 10));
-  return `${(count / 1024 ** unit).toLocaleString("en", { maximumFractionDigits: unit === 0 ? 0 : 1 })} ${units[unit]}`;
-}
+const points = new Points();
+/** When the last report came, and since when none does, by the reader's clock. */
+let reported = null;
+let failing = null;
+/** How far the server's clock is ahead of the reader's. */
+let ahead = 0;
 
-function duration(microseconds) {
-  return microseconds < 1000 ? `${whole(microseconds)} µs` : `${(microseconds / 1000).toLocaleString("en", { maximumFractionDigits: 1 })} ms`;
-}
-
-const sum = (counts) => Object.values(counts).reduce((total, count) => total + count, 0);
-
-/** Title, how a value is written, and lines: a name and what it is of a report; `rate` of the change in a second. */
-const PLOTS = [
-  ["Connections", whole, [["all", ({ now }) => now.clients], ["WebSockets", ({ now }) => now.websockets]]],
-  ["Messages a second", whole, [["received", ({ rate }) => rate(({ messages_received }) => messages_received)]]],
-  ["Deliveries a second", whole, [["delivered", ({ rate }) => rate(({ deliveries }) => deliveries.delivered)]]],
-  ["A turn of the loop", duration, [["p99", ({ now }) => now.turn_us.p99], ["p50", ({ now }) => now.turn_us.p50]]],
-  ["Handing out a turn's messages", duration, [["p99", ({ now }) => now.fanout_us.p99], ["p50", ({ now }) => now.fanout_us.p50]]],
-  ["Ping to pong", duration, [["p99", ({ now }) => now.ping_us.p99], ["p50", ({ now }) => now.ping_us.p50]]],
-  ["Waiting", bytes, [["of all clients", ({ now }) => now.queued_bytes], ["memory", ({ now }) => now.buffered_bytes]]],
-  ["Dropped a second", whole, ["queue_full", "skipped", "buffer_full", "stalled"]
-    .map((reason) => [reason.replace("_", " "), ({ rate }) => rate(({ dropped }) => dropped[reason])])],
-];
-
-const FIGURES = [
-  ["Connections", ({ now }) => whole(now.clients)],
-  ["Rooms", ({ now }) => whole(now.rooms)],
-  ["Messages/s", ({ rate }) => whole(rate(({ messages_received }) => messages_received))],
-  ["Deliveries/s", ({ rate }) => whole(rate(({ deliveries }) => deliveries.delivered))],
-  ["Sent/s", ({ rate }) => bytes(rate(({ sent_bytes }) => sent_bytes))],
-  ["Turn p99", ({ now }) => duration(now.turn_us.p99)],
-  ["Waiting", ({ now }) => bytes(now.queued_bytes)],
-  ["Dropped", ({ now }) => whole(now.deliveries.dropped)],
-  ["Lost", ({ now }) => whole(now.deliveries.lost)],
-  ["Refused", ({ now }) => whole(sum(now.rejected))],
-];
-
-const times = [];
-const values = PLOTS.map(([, , lines]) => lines.map(() => []));
-let plots = [];
-let before = null;
-
-function drawPlots() {
-  const box = byId("plots");
-  plots.forEach((plot) => plot.destroy());
-  box.replaceChildren();
-  // All places first: how wide each is depends on how many there are.
-  const places = PLOTS.map(([title]) => {
-    const place = document.createElement("div");
-    place.className = "plot";
-    const heading = document.createElement("h2");
-    heading.textContent = title;
-    place.append(heading);
-    return place;
-  });
-  box.append(...places);
-  plots = PLOTS.map(([, write, lines], index) => {
-    const place = places[index];
-    const axis = { stroke: colour("quiet"), grid: { stroke: colour("edge"), width: 1 }, ticks: { stroke: colour("edge") } };
-    const series = lines.map(([label], number) => ({
-      label,
-      stroke: colour(`line-${number}`),
-      width: 2,
-      points: { show: false },
-      value: (_, value) => (value === null || value === undefined ? "–" : write(value)),
-    }));
-    return new uPlot({
-      width: place.clientWidth - 24,
-      height: HEIGHT,
-      scales: { y: { range: (_, least, most) => [0, Math.max(most ?? 1, 1) * 1.1] } },
-      axes: [axis, { ...axis, size: 72, values: (_, ticks) => ticks.map((tick) => write(tick)) }],
-      series: [{}, ...series],
-    }, [times, ...values[index]], place);
-  });
-}
-
-function fill(id, rows) {
-  byId(id).tBodies[0].replaceChildren(...rows.map((cells) => {
-    const row = document.createElement("tr");
-    row.append(...cells.map((text) => {
-      const cell = document.createElement("td");
-      cell.textContent = text;
-      return cell;
-    }));
-    return row;
-  }));
-}
-
-function show(now, time) {
-  // A server that was restarted counts from zero again.
-  const last = before !== null && now.connections_accepted >= before.now.connections_accepted ? before : null;
-  const seconds = last === null ? 1 : Math.max((time - last.time) / 1000, 0.1);
-  const rate = (of) => (last === null ? 0 : Math.max(0, (of(now) - of(last.now)) / seconds));
-  before = { now, time };
-  times.push(time / 1000);
-  PLOTS.forEach(([, , lines], plot) => lines.forEach(([, of], line) => values[plot][line].push(of({ now, rate }))));
-  if (times.length > POINTS) {
-    [times, ...values.flat()].forEach((column) => column.shift());
+async function load(path) {
+  const answer = await fetch(path, { signal: AbortSignal.timeout(PATIENCE_MS), cache: "no-store" });
+  if (!answer.ok) {
+    const text = await answer.text();
+    throw new Refused(`${answer.status} ${answer.statusText}: ${text.trim().slice(0, 200)}`);
   }
-  plots.forEach((plot, index) => plot.setData([times, ...values[index]]));
-  byId("figures").replaceChildren(...FIGURES.map(([name, of]) => {
-    const box = document.createElement("div");
-    const [term, value] = ["dt", "dd"].map((tag) => document.createElement(tag));
-    term.textContent = name;
-    value.textContent = of({ now, rate });
-    box.append(term, value);
-    return box;
-  }));
-  fill("laggards", now.laggards.map(({ id, queued_messages, queued_bytes }) => [id, whole(queued_messages), bytes(queued_bytes)]));
-  fill("rooms", now.largest_rooms.slice(0, 10).map(({ id, kind, members, deliveries }) =>
-    [`${kind} ${id}`, whole(members), whole(deliveries.delivered), whole(deliveries.dropped)]));
-  const reasons = [["dropped", now.dropped], ["refused", now.rejected], ["closed", now.closed], ["not accepted", now.accept_errors]];
-  fill("reasons", reasons.flatMap(([what, counts]) => Object.entries(counts).filter(([, count]) => count > 0)
-    .map(([why, count]) => [what, why.replace("_", " "), whole(count)])));
+  return answer.json();
+}
+
+function setStatus(state, text, isStale) {
+  const status = document.getElementById("status");
+  status.dataset.state = state;
+  if (status.textContent !== text) {
+    status.textContent = text;
+  }
+  document.body.dataset.stale = isStale ? "yes" : "no";
+}
+
+function succeed(now) {
+  [reported, failing] = [Date.now(), null];
+  ahead = now.loop.now_ms - reported;
+  points.add(pointOf(now));
+  showPoints(points.all);
+  showReport(now);
+  const since = now.loop.started_ms === null ? "" : ` since ${clock(now.loop.started_ms)}`;
+  setStatus(now.state, `${now.state}${since}, version ${now.version}`, false);
+}
+
+/** Old figures are not shown as if they were of now. */
+function fail(error) {
+  failing ??= Date.now();
+  points.addGap(Date.now() + ahead);
+  showPoints(points.all);
+  const figures = reported === null ? "" : `; the figures are of ${clock(reported)}`;
+  if (error instanceof Refused) {
+    setStatus("refused", `refused since ${clock(failing)} with ${error.message}${figures}`, true);
+  } else {
+    setStatus("lost", `no report since ${clock(failing)}: ${error.message}${figures}`, true);
+  }
+  showVerdict("unknown", [document.getElementById("status").textContent]);
 }
 
 async function ask() {
-  const status = byId("status");
   try {
-    const answer = await fetch("/stats", { signal: AbortSignal.timeout(5 * EVERY_MS), cache: "no-store" });
-    const now = await answer.json();
-    show(now, Date.now());
-    status.dataset.state = now.state;
-    status.textContent = `${now.state}, version ${now.version}`;
+    succeed(await load("/stats"));
+    if (points.wantsHistory) {
+      points.merge(await load("/stats/history"));
+      showPoints(points.all);
+    }
   } catch (error) {
-    status.dataset.state = "lost";
-    status.textContent = `no report since ${new Date(before?.time ?? Date.now()).toLocaleTimeString()}: ${error.message}`;
+    fail(error);
   }
   setTimeout(ask, EVERY_MS);
 }
 
-addEventListener("resize", drawPlots);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawPlots);
-drawPlots();
+startPlots();
 ask();

@@ -2,7 +2,7 @@
 
 use log::debug;
 
-use super::books::{Gauges, metrics, stats};
+use super::books::{Standouts, metrics, stats};
 use super::broker_link::{Heard, hear};
 use super::clients::Flag;
 use super::drain::Mode;
@@ -12,7 +12,7 @@ use crate::chat::{Effect, Endpoint};
 use crate::clock::Now;
 use crate::http::{Refusal, Response};
 use crate::id::ClientId;
-use crate::site::{Answer, Opening, ReportKind, Service, Subprotocols};
+use crate::site::{Answer, Opening, ReportKind, Service, Subprotocols, Surface};
 
 impl<S: Stream> Server<S> {
     /// Answers a request. One without a WebSocket is the last thing that is heard of who makes it.
@@ -28,7 +28,7 @@ impl<S: Stream> Server<S> {
         let (response, with_body) = match self.site.answer(head, service, surface, subprotocols) {
             Ok(Answer::Open(opening)) => return self.open(now, id, opening, head),
             Ok(Answer::Respond(response, with_body)) => (response, with_body),
-            Ok(Answer::Report(report, with_body)) => (self.report(now, report), with_body),
+            Ok(Answer::Report(report, with_body)) => (self.report(now, report, surface), with_body),
             Err(refusal) => return self.refuse(now, id, refusal, head),
         };
         self.outgoing.charge(response.body_bytes() * prices::BYTE_COPIED);
@@ -104,27 +104,32 @@ impl<S: Stream> Server<S> {
     }
 
     /// A report on the server at this moment.
-    fn report(&mut self, now: Now, report: ReportKind) -> Response {
+    fn report(&mut self, now: Now, report: ReportKind, surface: Surface) -> Response {
+        if report == ReportKind::History {
+            self.outgoing.charge(prices::HISTORY);
+            return self.books.hour.report();
+        }
         let items = self.clients.len() + self.chat.kept_channel_count();
         self.outgoing.charge(prices::REPORT + items * prices::REPORT_ITEM);
-        let waiting = self
-            .clients
-            .iter()
-            .map(|(id, client)| (client.connection.queued_bytes(), client.connection.queued_messages(), id));
-        let laggards: Vec<_> = waiting.filter(|(bytes, _, _)| *bytes > 0).collect();
-        let gauges = Gauges {
-            is_serving: self.mode.is_serving(),
-            connections: self.clients.len() - self.admission.operators(),
-            operators: self.admission.operators(),
-            websockets: self.admission.websockets(),
-            queued_bytes: laggards.iter().map(|(bytes, _, _)| bytes).sum(),
-            buffered_bytes: self.books.buffered.bytes(),
-            unfinished_bytes: self.clients.read_queue.unfinished_bytes(),
-            log_lines_dropped: self.books.log_lines_dropped((self.environment.log_losses)()),
-        };
+        let mut standouts = Standouts::default();
+        for (id, client) in self.clients.iter() {
+            let share = client.lately.share(now.time);
+            let connection = &client.connection;
+            standouts.note(id, connection.queued_bytes(), connection.queued_messages(), share);
+        }
+        let gauges = self.gauges();
         match report {
-            ReportKind::Stats => stats::report(now, &mut self.books, &self.chat, gauges, laggards),
-            ReportKind::Metrics => metrics::report(&self.books, gauges, (self.environment.process)()),
+            ReportKind::Metrics => {
+                let rooms = self.chat.channel_count();
+                metrics::report(&self.books, gauges, &standouts, rooms, (self.environment.process)())
+            }
+            ReportKind::Stats | ReportKind::History => {
+                // Who listens at the operators' own address is told who and where.
+                let clients = &self.clients;
+                let address = |id: ClientId| clients[id].address;
+                let names = stats::Telling { address: &address, is_told: surface == Surface::Operators };
+                stats::report(now, &mut self.books, &self.chat, gauges, standouts, names)
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the server asks of the world outside, so that it needs no clock and no kernel of its own.
 
 use std::fmt;
+use std::ops::Add;
 use std::time::Duration;
 
 /// What the server asks of the world outside.
@@ -13,6 +14,17 @@ pub struct Environment {
     pub log_losses: fn() -> LogLosses,
     /// A number that no other server has, nor this one after a restart.
     pub seed: u64,
+}
+
+/// What the loop has lived through in some time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pulse {
+    /// How long that was, whether the process stood still or not.
+    pub elapsed: Duration,
+    /// Of that, how long the loop waited in its poll for something to do.
+    pub idle: Duration,
+    /// Of that, how long the thread had a processor.
+    pub worked: Duration,
 }
 
 /// What a kernel knows of a process, as far as it tells.
@@ -39,6 +51,39 @@ pub struct LogLosses {
     pub queue_full: u64,
     /// Stderr did not take them.
     pub write_failed: u64,
+}
+
+impl Pulse {
+    /// The share of a processor that the thread had.
+    pub(crate) fn cpu(&self) -> f64 {
+        self.share(self.worked)
+    }
+
+    /// The share of the time in which there was nothing to do.
+    pub(crate) fn idle(&self) -> f64 {
+        self.share(self.idle)
+    }
+
+    /// The share of the time in which it had something to do, and no processor.
+    pub(crate) fn starved(&self) -> f64 {
+        if self.elapsed.is_zero() { 0.0 } else { (1.0 - self.idle() - self.cpu()).max(0.0) }
+    }
+
+    fn share(&self, part: Duration) -> f64 {
+        if self.elapsed.is_zero() { 0.0 } else { (part.as_secs_f64() / self.elapsed.as_secs_f64()).min(1.0) }
+    }
+}
+
+impl Add for Pulse {
+    type Output = Pulse;
+
+    fn add(self, other: Pulse) -> Pulse {
+        Pulse {
+            elapsed: self.elapsed + other.elapsed,
+            idle: self.idle + other.idle,
+            worked: self.worked + other.worked,
+        }
+    }
 }
 
 impl Environment {

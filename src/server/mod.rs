@@ -36,6 +36,7 @@ mod prices;
 mod read;
 mod reap;
 mod redact;
+mod sampling;
 mod shed;
 mod stream;
 mod tick;
@@ -50,7 +51,7 @@ use log::debug;
 pub use acceptor::{Acceptor, Listener};
 pub use books::Account;
 pub use clients::Rate;
-pub use environment::{Environment, LogLosses, Process};
+pub use environment::{Environment, LogLosses, Process, Pulse};
 pub use limits::ServerLimits;
 pub use stream::{Readiness, Stream};
 
@@ -270,7 +271,7 @@ impl<S: Stream> Server<S> {
     /// other.
     pub fn begin_shutdown(&mut self, now: Now) {
         if self.mode.is_serving() {
-            self.books.begin_shutdown();
+            self.books.begin_shutdown(now);
             self.mode.begin_drain(now.time, self.limits.drain_timeout, &self.clients);
         }
     }

@@ -74,10 +74,12 @@ fn shed_buffers<S>(
         give_up(now, clients, books, id);
         relieved += 1;
     }
-    warn!(
+    let text = format!(
         "{relieved} clients that read too slowly were relieved of their queues, which took {before} bytes \
          (--max-buffered is {most})"
     );
+    warn!("{text}");
+    books.incidents.note(now, ("shed", "buffered"), 1, None, || text);
 }
 
 /// Keeps unfinished requests and messages of all clients together within their budget: the largest and oldest
@@ -89,8 +91,7 @@ fn shed_unfinished<S>(
     books: &mut Books,
     limits: &ServerLimits,
 ) {
-    let largest = limits.connection.websocket.message_bytes_max.saturating_mul(4);
-    let most = prices::UNFINISHED_BYTES_MAX.max(largest);
+    let most = prices::unfinished_bytes_max(limits.connection.websocket.message_bytes_max);
     if clients.read_queue.unfinished_bytes() <= most {
         return;
     }
@@ -115,7 +116,11 @@ fn shed_unfinished<S>(
         give_up_unfinished(now, clients, outgoing, books, id);
         count += 1;
     }
-    warn!("{count} clients were closed whose unfinished messages took {before} bytes together ({most} may)");
+    let text = format!(
+        "{count} clients were closed whose unfinished messages took {before} bytes together ({most} may)"
+    );
+    warn!("{text}");
+    books.incidents.note(now, ("shed", "unfinished"), 1, None, || text);
 }
 
 /// Ends the conversation with who has not finished what it says, and gives that memory back.

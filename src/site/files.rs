@@ -37,6 +37,10 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("favicon.svg", DRAWING, include_str!("../../static/favicon.svg")),
     ("dashboard.css", STYLE, include_str!("../../static/dashboard.css")),
     ("dashboard.js", SCRIPT, include_str!("../../static/dashboard.js")),
+    ("dashboard-figures.js", SCRIPT, include_str!("../../static/dashboard-figures.js")),
+    ("dashboard-formats.js", SCRIPT, include_str!("../../static/dashboard-formats.js")),
+    ("dashboard-plots.js", SCRIPT, include_str!("../../static/dashboard-plots.js")),
+    ("dashboard-points.js", SCRIPT, include_str!("../../static/dashboard-points.js")),
     ("uplot.css", STYLE, include_str!("../../static/uplot/uplot.css")),
     ("uplot.js", SCRIPT, include_str!("../../static/uplot/uplot.js")),
 ];

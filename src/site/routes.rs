@@ -27,6 +27,7 @@ pub(super) static ROUTES: &[Route] = &[
     route("/healthz", RouteKind::Probe("ok\n"), Surface::Everything, Service::Draining),
     route("/readyz", RouteKind::Probe("ready\n"), Surface::Everything, Service::Full),
     route("/stats", RouteKind::Report(ReportKind::Stats), Surface::Operators, Service::Draining),
+    route("/stats/history", RouteKind::Report(ReportKind::History), Surface::Operators, Service::Draining),
     route("/metrics", RouteKind::Report(ReportKind::Metrics), Surface::Operators, Service::Draining),
     route("/dashboard", RouteKind::Page(|files| &files.dashboard), Surface::Operators, Service::Full),
     // Browsers and crawlers ask for these unasked.
@@ -73,6 +74,8 @@ pub(super) enum RouteKind {
 pub enum ReportKind {
     /// `/stats`, as JSON.
     Stats,
+    /// `/stats/history`: the last hour, as JSON.
+    History,
     /// `/metrics`, for Prometheus.
     Metrics,
 }

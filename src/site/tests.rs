@@ -95,6 +95,8 @@ const PATHS: &[(&str, &str, &str)] = &[
     ("/readyz", "200", "400"),
     ("/stats", "Stats", "400"),
     ("/stats/", "404", "404"),
+    ("/stats/history", "History", "400"),
+    ("/stats/history/", "404", "404"),
     ("/metrics", "Metrics", "400"),
     ("/dashboard", "200", "400"),
     ("/assets/uplot.js", "200", "400"),
@@ -388,6 +390,7 @@ fn what_is_served_when_the_server_is_full_and_when_it_stops() {
         ("/readyz", "", "draining"),
         ("/healthz", "", ""),
         ("/stats", "", ""),
+        ("/stats/history", "", ""),
         ("/metrics", "", ""),
         ("/publish", "not_found", "not_found"),
     ] {

@@ -229,6 +229,7 @@ fn connections() -> Vec<Case> {
             "/healthz",
             "/readyz",
             "/stats",
+            "/stats/history",
             "/metrics",
             "/dashboard",
             "/echo",

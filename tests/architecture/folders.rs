@@ -18,6 +18,7 @@ pub(crate) const SERVER_LAYERS: Table = &[
     ("read", &["mod", "broker_link", "ending", "clients", "prices"]),
     ("committing", &["mod", "prices"]),
     ("answers", &["mod", "broker_link", "ending", "drain", "clients", "books", "prices", "redact"]),
+    ("sampling", &["mod", "books", "environment", "prices"]),
     ("mod", &[
         "tick", "deliver", "flush", "shed", "reap", "laggard", "drain", "ending", "codec", "clients", "admission",
         "broker_link", "books", "outgoing",

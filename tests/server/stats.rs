@@ -233,7 +233,7 @@ fn check_names(text: &str) {
 fn readiness_and_who_may_read_reports() {
     let server = Wsloop::start(&[]);
     assert_eq!(get(&server, "/readyz").text(), "ready\n");
-    for path in ["/stats", "/readyz", "/metrics"] {
+    for path in ["/stats", "/stats/history", "/readyz", "/metrics"] {
         let head = Request::plain(&server, "HEAD", path).bytes();
         let mut client = RawClient::connect(&server);
         client.send(&head);
@@ -267,6 +267,7 @@ fn operators_may_have_an_address_of_their_own() {
     };
     for (path, status) in [
         ("/stats", 200),
+        ("/stats/history", 200),
         ("/metrics", 200),
         ("/dashboard", 200),
         ("/assets/dashboard.js", 200),
@@ -280,10 +281,84 @@ fn operators_may_have_an_address_of_their_own() {
     only.expect_quiet("and cost nobody anything");
     drop(only);
     wait_until("the place is free", PATIENCE, || ask("/stats").text().contains("\"clients\": 0,"));
-    for path in ["/stats", "/metrics", "/dashboard"] {
+    for path in ["/stats", "/stats/history", "/metrics", "/dashboard"] {
         wait_for_place();
         refusal(&server, &Request::plain(&server, "GET", path).bytes(), 404);
     }
     wait_for_place();
     assert_eq!(get(&server, "/healthz").status, 200);
+}
+
+#[test]
+fn the_loop_is_judged_once_a_second_and_what_happened_is_told() {
+    let server = Wsloop::start(&["--max-clients", "3"]);
+    let mut report = stats(&server);
+    assert_eq!((&report["balanced"], &report["clients_max"]), (&json!(true), &json!(3)));
+    let first = report["events"].as_array().and_then(|events| events.last()).expect("one at least");
+    assert_eq!((&first["kind"], &first["what"]), (&json!("state"), &json!("started")));
+    let clients: Vec<RawClient> = (0..3).map(|_| RawClient::upgrade(&server, "/echo")).collect();
+    wait_until("it is found to be full", PATIENCE, || {
+        report = stats(&server);
+        let reasons = report["verdict"]["reasons"].as_array().expect("a list");
+        reasons.iter().any(|reason| reason["what"] == "places" && reason["state"] == "ill")
+    });
+    assert_eq!(report["verdict"]["state"], "ill");
+    let of = |name: &str| report["loop"][name].as_f64().expect("a number");
+    assert!((0.0..=1.0).contains(&of("cpu")) && (0.0..=1.0).contains(&of("idle")), "{report:#}");
+    assert!(of("cpu") + of("idle") <= 1.001 && of("started_ms") <= of("now_ms"), "{report:#}");
+    let metrics = get(&server, "/metrics");
+    assert_eq!(metric(metrics.text(), "wsloop_health"), Some(2.0));
+    assert_eq!(metric(metrics.text(), "wsloop_connections_max"), Some(3.0));
+    // It was stopped: nobody's time, and yet not well.
+    server.signal("STOP");
+    std::thread::sleep(Duration::from_millis(2_500));
+    server.signal("CONT");
+    wait_until("the pause is told", PATIENCE, || {
+        report = stats(&server);
+        report["verdict"]["reasons"].to_string().contains("did not come round")
+    });
+    let events = report["events"].to_string();
+    assert!(events.contains("\"kind\":\"loop\"") && !events.contains("127.0.0.1"), "{events}");
+    drop(clients);
+}
+
+#[test]
+fn only_operators_with_an_address_of_their_own_are_told_who_and_where() {
+    let apart = Wsloop::start(&["--admin", "127.0.0.1:0"]);
+    let common = Wsloop::start(&[]);
+    let log = apart.wait_for_log(PATIENCE, |log| log.contains("operators: open "));
+    let url = log.split_once("operators: open http://").expect("a line").1;
+    let operators: std::net::SocketAddr = url.split('/').next().expect("a URL").parse().expect("an address");
+    for (server, asked, is_told) in [(&apart, operators, true), (&common, common.address(), false)] {
+        let mut sender = RawClient::upgrade(server, "/broadcast/flood?self=0");
+        let violator = {
+            let mut violator = RawClient::upgrade(server, "/echo");
+            violator.send(&[0xff, 0xff]);
+            violator.expect_close(1002);
+            violator
+        };
+        let ask = || {
+            let mut client = RawClient::connect_at(asked);
+            let request = format!("GET /stats HTTP/1.1\r\nHost: {asked}\r\nConnection: close\r\n\r\n");
+            client.send(request.as_bytes());
+            let response = client.read_response(false);
+            let report: Value = serde_json::from_str(response.text()).expect("JSON");
+            report
+        };
+        let mut report = Value::Null;
+        wait_until("the sender stands out", PATIENCE, || {
+            (0..200).for_each(|_| sender.send(&frame(BINARY, &vec![b'x'; 10_000])));
+            report = ask();
+            report["talkers"][0]["share"].as_f64() > Some(0.0)
+        });
+        let talker = &report["talkers"][0];
+        assert_eq!(talker.get("place"), is_told.then_some(&json!("topic flood")), "{report:#}");
+        assert_eq!(talker["address"].as_str().is_some_and(|told| told.starts_with("127.0.0.1:")), is_told);
+        assert_eq!(report["largest_rooms"][0].get("name"), is_told.then_some(&json!("flood")));
+        let events = report["events"].as_array().expect("a list");
+        let closed = events.iter().find(|event| event["what"] == "1002").expect("the close is told");
+        assert_eq!(closed["address"].as_str().is_some_and(|told| told.starts_with("127.0.0.1:")), is_told);
+        assert_eq!(report.to_string().contains("127.0.0.1"), is_told, "{report:#}");
+        drop((sender, violator));
+    }
 }

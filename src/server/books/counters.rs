@@ -122,8 +122,11 @@ impl Counters {
         *self.rejected.entry(reason).or_default() += 1;
     }
 
-    pub(crate) fn note_end(&mut self, cause: &Cause) {
-        *self.closed.entry(code_name(cause.code())).or_default() += 1;
+    /// Counts an end, and gives the name of its code.
+    pub(crate) fn note_end(&mut self, cause: &Cause) -> &'static str {
+        let name = code_name(cause.code());
+        *self.closed.entry(name).or_default() += 1;
+        name
     }
 
     pub(crate) fn note_dropped(&mut self, reason: DropReason, messages: u64) {

@@ -25,7 +25,12 @@ pub struct Account {
 impl Account {
     /// Whether nothing is missing and nothing is there twice.
     pub fn is_balanced(&self) -> bool {
-        self.accepted == self.delivered + self.dropped + self.lost + self.queued
+        self.difference() == 0
+    }
+
+    /// How many are missing, or there twice.
+    pub fn difference(&self) -> u64 {
+        self.accepted.abs_diff(self.delivered + self.dropped + self.lost + self.queued)
     }
 }
 

@@ -9,9 +9,11 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::counters::{Counters, DropReason};
+use super::health::Health;
+use super::hour::Hour;
 use super::ledger::Ledger;
 use super::times::{Buckets, Times};
-use super::{Books, Gauges, VERSION};
+use super::{Books, Gauges, Standouts, VERSION};
 use crate::http::Response;
 use crate::server::environment::Process;
 
@@ -36,8 +38,16 @@ enum MetricValue {
 }
 
 /// The report of this moment.
-pub(crate) fn report(books: &Books, gauges: Gauges, process: Process) -> Response {
+pub(crate) fn report(
+    books: &Books,
+    gauges: Gauges,
+    standouts: &Standouts,
+    rooms: usize,
+    process: Process,
+) -> Response {
     let mut metrics = of_clients(&books.counters, &books.ledger, gauges);
+    metrics.extend(of_limits(gauges, standouts, rooms));
+    metrics.extend(of_loop(&books.hour, books.health(), books.ledger.whole().is_balanced()));
     metrics.extend(of_process(process));
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Exposition(metrics)));
@@ -81,12 +91,45 @@ fn of_clients(counters: &Counters, ledger: &Ledger, gauges: Gauges) -> Vec<Metri
         counter("wsloop_received_bytes", "Bytes read from sockets", counters.received_bytes),
         counter("wsloop_sent_bytes", "Bytes written to sockets", counters.sent_bytes),
         family("wsloop_log_lines_dropped", "Lines left out of the log", "reason", log_lines),
-        gauge("wsloop_queued_bytes", "Bytes that wait, once for each client", gauges.queued_bytes as f64),
         gauge("wsloop_buffered_bytes", "Memory of what waits, see --max-buffered", gauges.buffered_bytes as f64),
         gauge("wsloop_unfinished_bytes", "Memory of what has come and is not whole", gauges.unfinished_bytes as f64),
         times("wsloop_turn_duration_seconds", "Time of one turn of the loop", &counters.turns),
         times("wsloop_fanout_duration_seconds", "Time to hand out a turn's messages", &counters.fanouts),
         times("wsloop_ping_rtt_seconds", "Time from a ping to its pong", &counters.round_trips),
+    ];
+    metrics
+}
+
+/// What is used, and how much of it there may be.
+fn of_limits(gauges: Gauges, standouts: &Standouts, rooms: usize) -> Vec<Metric> {
+    let gauge = |name, help, value: usize| Metric { name, help, value: MetricValue::Gauge(value as f64) };
+    #[rustfmt::skip]
+    let metrics = vec![
+        gauge("wsloop_rooms", "Rooms and topics with members", rooms),
+        gauge("wsloop_websockets", "WebSockets now", gauges.websockets),
+        gauge("wsloop_queued_bytes", "Bytes that wait, once for each client", standouts.queued_bytes),
+        gauge("wsloop_largest_queue_bytes", "Bytes that wait for the client with most", standouts.largest_queue()),
+        gauge("wsloop_connections_max", "--max-clients", gauges.connections_max),
+        gauge("wsloop_queue_bytes_max", "--max-queue", gauges.queue_bytes_max),
+        gauge("wsloop_buffered_bytes_max", "--max-buffered", gauges.buffered_bytes_max),
+        gauge("wsloop_unfinished_bytes_max", "What wsloop_unfinished_bytes may be", gauges.unfinished_bytes_max),
+    ];
+    metrics
+}
+
+/// What the loop has lived through, and the verdict.
+fn of_loop(hour: &Hour, health: Health, is_balanced: bool) -> Vec<Metric> {
+    let metric = |name, help, value| Metric { name, help, value };
+    let gauge = |name, help, value: f64| metric(name, help, MetricValue::Gauge(value));
+    let counter = |name, help, value: f64| metric(name, help, MetricValue::Counter(value));
+    let total = hour.total();
+    #[rustfmt::skip]
+    let metrics = vec![
+        gauge("wsloop_health", "The verdict: 0 well, 1 strained, 2 ill", f64::from(health as u8)),
+        gauge("wsloop_ledger_balanced", "1 if it is known what became of each delivery", f64::from(u8::from(is_balanced))),
+        counter("wsloop_loop_seconds", "Time that the loop has run", total.elapsed.as_secs_f64()),
+        counter("wsloop_loop_idle_seconds", "Of that, time in which there was nothing to do", total.idle.as_secs_f64()),
+        counter("wsloop_loop_cpu_seconds", "Of that, time in which its thread had a processor", total.worked.as_secs_f64()),
     ];
     metrics
 }

@@ -2,13 +2,17 @@
 //! the log tells.
 
 mod counters;
+mod health;
+mod hour;
+mod incidents;
 mod ledger;
 mod log_limiter;
 pub(crate) mod metrics;
+mod standouts;
 pub(crate) mod stats;
 mod times;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use log::{debug, info};
@@ -16,17 +20,28 @@ use log::{debug, info};
 pub(crate) use counters::{Counted, DropReason};
 pub use ledger::Account;
 pub(crate) use ledger::{AccountId, Posting};
+pub(crate) use standouts::Standouts;
 
 use counters::Counters;
+use health::{Finding, Health, Vitals, judge, worst};
+use hour::{Hour, Sample};
+use incidents::Incidents;
 use ledger::Ledger;
 use log_limiter::LogLimiter;
+use times::Summary;
 
 use crate::clock::Now;
 use crate::connection::Cause;
 use crate::delivery::Meter;
 use crate::id::ClientId;
-use crate::server::environment::LogLosses;
+use crate::server::environment::{LogLosses, Pulse};
 use crate::server::redact::printable;
+
+/// Refusals of those for whom there was no place.
+const TURNED_AWAY: [&str; 2] = ["full", "descriptors"];
+
+/// Of fewer turns than these the percentile that is judged is the median.
+const TURNS_MIN: u64 = 100;
 
 /// What this server calls itself in reports.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -42,6 +57,14 @@ pub(crate) struct Books {
     log_limiter: LogLimiter,
     /// Memory that queues hold.
     pub(crate) buffered: Meter,
+    /// How it was, second by second.
+    pub(crate) hour: Hour,
+    /// What happened that an operator asks for.
+    pub(crate) incidents: Incidents,
+    /// Why the server is not well, the worst first.
+    pub(crate) findings: Vec<Finding>,
+    /// Counts of the sample before, by kind and reason: what has grown has happened.
+    seen: BTreeMap<(&'static str, &'static str), u64>,
     /// Since the server stops.
     shortfall: Option<Shortfall>,
 }
@@ -60,11 +83,14 @@ struct Shortfall {
 pub(crate) struct Gauges {
     pub(crate) is_serving: bool,
     pub(crate) connections: usize,
+    pub(crate) connections_max: usize,
     pub(crate) operators: usize,
     pub(crate) websockets: usize,
-    pub(crate) queued_bytes: usize,
+    pub(crate) queue_bytes_max: usize,
     pub(crate) buffered_bytes: usize,
+    pub(crate) buffered_bytes_max: usize,
     pub(crate) unfinished_bytes: usize,
+    pub(crate) unfinished_bytes_max: usize,
     pub(crate) log_lines_dropped: [(&'static str, u64); 3],
 }
 
@@ -76,13 +102,15 @@ impl Books {
 
     /// Notes why a conversation ended, and says so in the log.
     pub(crate) fn note_end(&mut self, now: Now, address: SocketAddr, cause: &Cause) {
-        self.counters.note_end(cause);
+        let code = self.counters.note_end(cause);
         match cause {
             // What a peer may do at any time is nobody's business but who debugs.
             Cause::Peer(_) | Cause::Vanished => {
                 debug!("{address}: {}", printable(cause.to_string().as_bytes()));
             }
             _ => {
+                let text = || printable(cause.to_string().as_bytes());
+                self.incidents.note(now, ("closed", code), 1, Some(address), text);
                 if self.admits_line(now) {
                     info!("{address}: {}", printable(cause.to_string().as_bytes()));
                 }
@@ -135,7 +163,8 @@ impl Books {
     }
 
     /// From here on it is noted who goes short.
-    pub(crate) fn begin_shutdown(&mut self) {
+    pub(crate) fn begin_shutdown(&mut self, now: Now) {
+        self.incidents.note_once(now, "state", "draining", "the server stops: no new clients".to_owned());
         let failed_before = self.failed_deliveries();
         self.shortfall = Some(Shortfall { failed_before, clients: BTreeSet::new() });
     }
@@ -160,6 +189,108 @@ impl Books {
         let LogLosses { queue_full, write_failed } = losses;
         let withheld = self.log_limiter.withheld_total();
         [("withheld", withheld), ("queue_full", queue_full), ("write_failed", write_failed)]
+    }
+
+    /// Notes how the server is, judges it, and notes what has happened since the last time.
+    pub(crate) fn sample(&mut self, now: Now, pulse: Pulse, gauges: Gauges) {
+        if self.hour.started().is_none() {
+            self.incidents.note_once(now, "state", "started", format!("wsloop {VERSION} has started"));
+        }
+        let sample = self.sample_of(now, gauges);
+        self.hour.note(now, pulse, sample);
+        self.note_growth(now);
+        if pulse.elapsed.as_secs() >= 2 {
+            let text = || format!("the loop did not come round for {} s", pulse.elapsed.as_secs());
+            self.incidents.note(now, ("loop", "pause"), 1, None, text);
+        }
+        let before = worst(&self.findings);
+        let turns = self.counters.turns.recent(now.time);
+        self.findings = judge(&self.vitals(turns, gauges));
+        let health = worst(&self.findings);
+        if health != before {
+            let reasons: Vec<&str> = self.findings.iter().map(|finding| finding.text.as_str()).collect();
+            let reasons =
+                if reasons.is_empty() { "all is well again".to_owned() } else { reasons.join("; ") };
+            self.incidents.note_once(now, "verdict", health.name(), reasons);
+        }
+    }
+
+    /// How the server is.
+    pub(crate) fn health(&self) -> Health {
+        worst(&self.findings)
+    }
+
+    fn sample_of(&mut self, now: Now, gauges: Gauges) -> Sample {
+        let counters = &mut self.counters;
+        let account = self.ledger.whole();
+        let [_, lost @ ..] = gauges.log_lines_dropped;
+        Sample {
+            clients: gauges.connections as u64,
+            websockets: gauges.websockets as u64,
+            messages_received: counters.messages_received,
+            delivered: account.delivered,
+            dropped: counters.dropped,
+            lost: account.lost,
+            refused: counters.rejected.values().sum(),
+            turned_away: TURNED_AWAY.iter().filter_map(|reason| counters.rejected.get(reason)).sum(),
+            closed: counters.ended(),
+            accept_errors: counters.accept_errors.values().sum(),
+            log_lines_lost: lost.iter().map(|(_, count)| count).sum(),
+            sent_bytes: counters.sent_bytes,
+            queued_messages: account.queued,
+            buffered_bytes: gauges.buffered_bytes as u64,
+            turn_p99: counters.turns.recent(now.time).p99,
+            turn_max: counters.turns.take_longest(),
+            fanout_p99: counters.fanouts.recent(now.time).p99,
+            ping_p99: counters.round_trips.recent(now.time).p99,
+            ..Sample::default()
+        }
+    }
+
+    fn vitals(&self, turns: Summary, gauges: Gauges) -> Vitals {
+        let (hour, lately) = (&self.hour, self.hour.lately());
+        let share = |part: usize, whole: usize| (part as f64 / whole.max(1) as f64).min(1.0);
+        let dropped = hour.grown(|sample| sample.dropped.iter().sum());
+        let delivered = hour.grown(|sample| sample.delivered);
+        let buffer_full = hour.grown(|sample| sample.dropped[DropReason::BufferFull as usize]);
+        Vitals {
+            cpu: lately.cpu(),
+            starved: lately.starved(),
+            // Of a few turns it would be the longest: a single one that was interrupted.
+            turn_p99_ms: if turns.count < TURNS_MIN { turns.p50 } else { turns.p99 } as f64 / 1e3,
+            places: share(gauges.connections, gauges.connections_max),
+            buffered: share(gauges.buffered_bytes, gauges.buffered_bytes_max),
+            unfinished: share(gauges.unfinished_bytes, gauges.unfinished_bytes_max),
+            pause_s: hour.most(|sample| sample.pause) as f64 / 1e3,
+            turned_away: hour.grown(|sample| sample.turned_away) as f64,
+            accept_errors: hour.grown(|sample| sample.accept_errors) as f64,
+            shed: buffer_full as f64,
+            dropped: dropped as f64 / (dropped + delivered).max(1) as f64,
+            log_lines_lost: hour.grown(|sample| sample.log_lines_lost) as f64,
+            unbalanced: self.ledger.whole().difference() as f64,
+        }
+    }
+
+    /// What is counted by reason, and has grown since the last time, is an incident: it began, or goes on.
+    fn note_growth(&mut self, now: Now) {
+        let Books { counters, incidents, seen, .. } = self;
+        let refused = counters.rejected.iter().map(|(reason, count)| (("refused", *reason), *count));
+        let dropped = DropReason::ALL
+            .map(|reason| (("dropped", reason.name()), counters.dropped[reason as usize]))
+            .into_iter();
+        let errors = (("accept", "errors"), counters.accept_errors.values().sum());
+        for (name, count) in refused.chain(dropped).chain([errors]) {
+            let before = seen.entry(name).or_default();
+            if count > *before {
+                let text = || match name {
+                    ("refused", reason) => format!("connections or requests are refused: {reason}"),
+                    ("dropped", reason) => format!("deliveries are dropped: {reason}"),
+                    _ => "connections cannot be accepted".to_owned(),
+                };
+                incidents.note(now, name, count - *before, None, text);
+            }
+            *before = count;
+        }
     }
 
     /// Every account balances, and what was dropped was dropped for a reason.

@@ -26,6 +26,8 @@ pub(crate) struct Times {
     sum: u64,
     recent: [Histogram<u64>; 2],
     window: u64,
+    /// The longest since that was last asked.
+    longest: u64,
 }
 
 /// A few figures of the last ten to twenty seconds, in microseconds.
@@ -51,7 +53,7 @@ impl Default for Times {
     fn default() -> Times {
         let empty =
             || Histogram::new_with_bounds(SHORTEST, LONGEST, DIGITS).expect("these bounds are accepted");
-        Times { all: empty(), sum: 0, recent: [empty(), empty()], window: 0 }
+        Times { all: empty(), sum: 0, recent: [empty(), empty()], window: 0, longest: 0 }
     }
 }
 
@@ -63,6 +65,7 @@ impl Times {
         self.all.saturating_record(microseconds.max(SHORTEST));
         self.recent[0].saturating_record(microseconds.max(SHORTEST));
         self.sum = self.sum.saturating_add(microseconds);
+        self.longest = self.longest.max(microseconds);
     }
 
     /// What was noted lately.
@@ -79,6 +82,11 @@ impl Times {
             p99: both.value_at_quantile(0.99),
             max: both.max(),
         }
+    }
+
+    /// The longest that was noted since this was last asked.
+    pub(crate) fn take_longest(&mut self) -> u64 {
+        std::mem::take(&mut self.longest)
     }
 
     /// What was noted since the start.
@@ -125,6 +133,7 @@ mod tests {
         assert!(both.count == 101 && both.p50 == 51 && both.max.abs_diff(7_000) <= 70, "{both:?}");
         assert_eq!(times.recent(at(20_000)).count, 1);
         assert_eq!(times.recent(at(30_000)).count, 0);
+        assert_eq!([times.take_longest(), times.take_longest()], [7_000, 0]);
         times.record(at(31_000), Duration::ZERO);
         assert_eq!(times.recent(at(100_000)), Summary::default());
         assert_eq!(times.buckets().count, 102);

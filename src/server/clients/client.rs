@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::flags::{Flag, Flags};
+use super::lately::Lately;
 use super::read_queue::Load;
 use crate::clock::Time;
 use crate::connection::{Connection, SlowPolicy};
@@ -39,6 +40,8 @@ pub(crate) struct Client<S> {
     /// Until when it counts as busy: the work that it has caused, many times as long. The lower half of the
     /// milliseconds does; who is taken for busy wrongly, once in weeks, is read a little later.
     busy_until: u32,
+    /// The same work, for people who want to know who makes the server busy.
+    pub(crate) lately: Lately,
     /// What `read_queue` counts of its unfinished request or message.
     pub(crate) unfinished_bytes: u32,
 }
@@ -65,6 +68,7 @@ impl<S> Client<S> {
             pool,
             flags: Flags::default(),
             busy_until: 0,
+            lately: Lately::default(),
             unfinished_bytes: 0,
         }
     }
@@ -121,6 +125,7 @@ impl<S> Client<S> {
     pub(crate) fn note_work(&mut self, now: Time, work: Work) {
         let millis = (u64::from(self.busy_for(now)) + prices::busy_millis(work)).min(BUSY_MILLIS_MAX.into());
         self.busy_until = (now.as_millis() + millis) as u32;
+        self.lately.note(now, work);
     }
 
     /// The size of the next read: a message larger than the chunk is not fetched in crumbs, many small
@@ -146,6 +151,6 @@ mod tests {
     #[test]
     fn a_quiet_client_is_small() {
         // With its deadline (16), seat (12) and place in a room (4), under 256 bytes.
-        assert!(size_of::<Client<[u8; 4]>>() <= 184, "{}", size_of::<Client<[u8; 4]>>());
+        assert!(size_of::<Client<[u8; 4]>>() <= 192, "{}", size_of::<Client<[u8; 4]>>());
     }
 }

@@ -6,6 +6,7 @@
 mod client;
 mod deadlines;
 mod flags;
+mod lately;
 mod rate;
 mod read_queue;
 
