@@ -23,9 +23,17 @@ export const notices = {
   },
 
   show(who, room, text) {
-    if (this.isOn && document.hidden) {
+    if (!this.isOn || !document.hidden) {
+      return;
+    }
+    try {
       const notice = new Notification(`${who} in ${room}`, { body: text.slice(0, TEXT_MAX), tag: `wsloop ${room}` });
       notice.addEventListener("click", () => focus());
+    } catch {
+      // Browsers of telephones have the name and the permission, and throw.
+      this.isOn = false;
+      byId("notify").setAttribute("aria-pressed", "false");
+      tell("hint", "This browser cannot show notices of a page.");
     }
   },
 };

@@ -3,14 +3,19 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod client;
+mod commands;
 mod connection;
 mod dashboard;
 mod hostile;
 mod looks;
 mod names;
 mod people;
+mod reading;
+mod refusals;
 mod room;
 mod talking;
+mod unsent;
 
 use std::time::Duration;
 
