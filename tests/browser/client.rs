@@ -17,8 +17,7 @@ fn serve_example() -> String {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
     let origin = format!("http://{}", listener.local_addr().expect("it is bound"));
     thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { continue };
+        for mut stream in listener.incoming().flatten() {
             let Ok(reader) = stream.try_clone() else { continue };
             let head: Vec<String> = BufReader::new(reader)
                 .lines()
