@@ -4,92 +4,80 @@
  *
  * Knows all of them: the visitor and the room, the composer and its suggestions, the people, the notices, the log,
  * the connection.
- * The ids, which the tests use too, are told at the head of the module that shows them. Those of this one:
- *   #status (data-phase: connecting, connected, waiting, disconnected) #countdown #rtt #connect #disconnect
+ * The ids, which the tests use too, are told at the head of the module that shows them.
  */
 
 import { completion } from "/assets/completion.js";
 import { composer } from "/assets/composer.js";
 import { connection } from "/assets/connection.js";
+import { kept } from "/assets/kept.js";
 import { known } from "/assets/known.js";
 import { log } from "/assets/log.js";
 import { notices } from "/assets/notices.js";
 import { byId, on, tell } from "/assets/page.js";
 import { people } from "/assets/people.js";
+import { presence } from "/assets/presence.js";
+import { closeWords, watchConnection } from "/assets/status.js";
+import { unread } from "/assets/unread.js";
 import { room, rooms, visitor } from "/assets/visitor.js";
 
-const HISTORY_PAGE = 50;
-
-/* ---- How the connection is ---- */
-
-connection.onPhase = (phase, words, countdown) => {
-  tell("countdown", countdown);
-  if (words === null) {
-    return;
-  }
-  byId("status").dataset.phase = phase;
-  tell("status", words);
-  tell("rtt", "");
-  const focused = document.activeElement;
-  byId("connect").hidden = phase === "connecting" || phase === "connected";
-  byId("disconnect").hidden = phase === "disconnected";
-  if (focused?.hidden) {
-    // A button that disappears under the focus would send a keyboard user back to the top of the page.
-    byId(phase === "disconnected" ? "connect" : "disconnect").focus();
-  }
-  if (phase === "connected") {
-    tell("hint", "");
-  }
-};
-
-connection.onLost = (code, wasOpen, why) => {
-  if (wasOpen) {
-    log.note(`Connection lost${why}. What you write now is sent when it is back.`);
-  }
-  if (code === 1009) {
-    composer.giveBackLast();
-  }
+/** What a request of the page's own was refused for; what was not said is told in its line. */
+const ERROR_WORDS = {
+  bad_name: "Nobody can be called that here.",
+  rate: "You send faster than this server allows.",
+  unavailable: "The server cannot keep messages at the moment. Please try again later.",
 };
 
 /* ---- What was said before ---- */
 
 let hasOlder = false;
-let asksForOlder = false;
 
-function askForOlder(before) {
-  if (!asksForOlder && connection.phase === "connected") {
-    asksForOlder = true;
-    connection.send({ type: "history", before, limit: HISTORY_PAGE });
+function askForOlder() {
+  const oldest = log.oldest();
+  if (hasOlder && oldest !== undefined) {
+    connection.askForHistory(oldest);
   }
 }
 
-log.onOlder = () => {
-  const oldest = log.oldest();
-  if (hasOlder && oldest !== undefined) {
-    askForOlder(oldest);
+/** How much is kept, as far as the server tells. */
+function beginningWords() {
+  const { history } = connection.limits;
+  if (log.oldest() === 1) {
+    return "This is the beginning of this room.";
   }
-};
+  const kept = history === undefined ? "" : ` This room keeps its last ${history.toLocaleString("en")} messages.`;
+  return `This is the beginning of what is kept.${kept}`;
+}
 
 /* ---- What happens in the room ---- */
 
 const events = {
+  phase({ phase, code, reason, wasOpen }) {
+    if (phase === "connected") {
+      tell("hint", "");
+    } else if (wasOpen) {
+      log.note(`Connection lost${closeWords(code, reason)}. What you write now is sent when it is back.`);
+    }
+  },
+
   welcome(event) {
-    asksForOlder = false; // The answer, if one was awaited, is lost with its connection.
     if (event.isAnew) {
       composer.countAnew();
       log.countAnew();
-      log.note("The server was restarted. It knows nothing of what was said before.");
+      log.note("This room begins anew: the server was restarted, or has forgotten the room while nobody was there. What was said before is not kept there any more.");
     } else if (event.recovered === false) {
       log.note("Some of what was said meanwhile is no longer held.");
     }
     if (event.isFirst || event.isAnew) {
       log.event(`Welcome ${event.you.name} !`);
     }
-    people.welcome(event);
+    visitor.isCalled(event.you.name);
+    unread.welcome(event);
     if (!event.recovered) {
-      askForOlder(event.seq + 1);
+      connection.askForHistory(event.seq + 1);
     }
     rooms.remember();
+    composer.restore();
   },
 
   say({ seq, time, from, text }) {
@@ -105,61 +93,61 @@ const events = {
   },
 
   history({ messages, more }) {
-    asksForOlder = false;
     hasOlder = more;
     const said = messages.filter(({ type }) => type === "say");
     said.forEach(({ from }) => known.heard(from.name));
     log.older(said.map((event) => ({ ...event, isMine: event.from.id === connection.you.id })));
+    if (!hasOlder && !log.hasOtherCount) {
+      log.begin(beginningWords());
+    }
+    unread.cameOlder(hasOlder);
   },
 
   ack(event) {
     composer.acknowledge(event);
   },
 
-  error({ text, entry }) {
-    entry === undefined ? tell("hint", text) : composer.fail(entry, text);
+  failed({ entry, code }) {
+    composer.fail(entry, code);
   },
 
-  gap(event) {
-    const missing = event.last - event.first + 1;
+  unsent() {
+    composer.keepSoon();
+  },
+
+  error({ code, entry }) {
+    entry ?? tell("hint", ERROR_WORDS[code] ?? "The server did not understand this page. Loading it anew may help.");
+  },
+
+  gap({ first, last }) {
+    const missing = last - first + 1;
     log.note(`${missing} ${missing === 1 ? "message is" : "messages are"} missing here: this page could not keep up.`);
-    people.set(event);
   },
 
-  join({ id, name, count }) {
-    people.add(id, name, count);
-    log.event(`${name} joined`);
+  join(event) {
+    presence.joined(event);
   },
 
-  leave({ id, name, count }) {
-    people.remove(id, count);
-    log.event(`${name} left`);
+  leave(event) {
+    presence.left(event);
   },
 
-  presence(event) {
-    people.set(event);
-    const { joined, left, renamed, count } = event;
+  presence({ joined, left, renamed, count }) {
     const names = renamed === undefined ? "" : `, ${renamed} with a new name`;
     log.event(`${joined} joined, ${left} left${names}, ${count} here`);
   },
 
-  members(event) {
-    people.page(event);
-  },
-
   name({ id, name, was }) {
-    people.rename(id, name);
     if (was !== name) {
       log.event(`${was} is now ${name}`);
     }
+    id === connection.you.id && visitor.isCalled(name);
   },
 
-  pong({ ref }) {
-    tell("rtt", `${Math.max(1, Math.round(performance.now() - Number(ref)))} ms`);
+  people() {
+    people.show();
   },
 };
-
-connection.onEvent = (event) => events[event.type]?.(event);
 
 /* ---- What is done at the page ---- */
 
@@ -178,19 +166,48 @@ function onLogClick(event) {
 }
 
 function onVisibilityChange() {
+  if (document.hidden) {
+    leave();
+    return;
+  }
   log.looked();
-  if (!document.hidden) {
-    connection.retryNow();
+  connection.retryNow();
+}
+
+/** The page may be closed any moment: telephones do not tell. */
+function leave() {
+  composer.keep();
+  unread.keep();
+}
+
+function onPageHide() {
+  leave();
+  kept.release();
+  connection.release(); // Says goodbye. A browser may bring the page back later; then it joins again.
+}
+
+function onPageShow({ persisted }) {
+  if (persisted && connection.phase !== "disconnected") {
+    kept.hold();
+    connection.connect();
+  }
+}
+
+function onBeforeUnload(event) {
+  composer.keep();
+  if (composer.wouldLose()) {
+    event.preventDefault();
   }
 }
 
 function listen() {
+  Object.entries(events).forEach(([type, handler]) => connection.on(type, handler));
+  watchConnection();
   on("composer", "submit", (event) => composer.submit(event));
   on("message", "keydown", (event) => composer.pressed(event));
-  on("message", "input", () => tell("hint", ""));
-  on("connect", "click", () => connection.connect());
-  on("disconnect", "click", () => connection.disconnect());
+  on("message", "input", () => composer.written());
   on("newer", "click", () => composer.goToNewest());
+  on("unread", "click", () => unread.go());
   on("log", "scroll", () => log.scrolled());
   on("log", "click", onLogClick);
   new ResizeObserver(() => log.resized()).observe(byId("log"));
@@ -200,6 +217,7 @@ function listen() {
   on("name", "input", () => visitor.written());
   on("name-dialog", "close", join);
   on("people", "click", () => people.open());
+  on("people-dialog", "close", () => people.closed());
   on("people-load", "click", () => people.loadMore());
   on("people-close", "click", () => byId("people-dialog").close());
   on("notify", "change", () => notices.choose());
@@ -208,17 +226,24 @@ function listen() {
   on("rooms-close", "click", () => byId("rooms-dialog").close());
   on("copy", "click", () => rooms.copyLink());
   document.addEventListener("visibilitychange", onVisibilityChange);
-  addEventListener("online", () => connection.retryNow());
-  // Says goodbye. A browser may bring the page back later; then it joins again.
-  addEventListener("pagehide", () => connection.release());
-  addEventListener("pageshow", (event) => event.persisted && connection.phase !== "disconnected" && connection.connect());
+  addEventListener("pagehide", onPageHide);
+  addEventListener("pageshow", onPageShow);
+  addEventListener("beforeunload", onBeforeUnload);
 }
 
 byId("room").textContent = room;
 log.room = room;
+log.onOlder = askForOlder;
+log.onTrimmed = () => { hasOlder = true; };
+log.onShown = () => unread.show();
+unread.room = room;
+unread.askForOlder = askForOlder;
+kept.start(room, connection.prefix);
+visitor.onTaken = (wanted, name) => log.note(`The name ${wanted} is taken in this room: you are ${name} here.`);
 visitor.recall();
 notices.recall();
 completion.start();
 listen();
 log.showCounts();
+composer.restore();
 visitor.known ? join() : visitor.ask();

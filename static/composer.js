@@ -1,38 +1,76 @@
 /*
  * What you say: why it cannot be sent now, what is on its way, and what was not sent.
  *
- * Knows the connection, which says it, and the log, which shows it from the first moment on.
- * Ids: #composer #message #send #hint (why it was not sent)
+ * Knows the connection, which says it, the log, which shows it from the first moment on, and what is kept of it.
+ * Ids: #composer #message #send #hint (why it was not sent). Makes .remedies in the line of what was not sent.
  */
 
+import { obey } from "/assets/commands.js";
 import { connection } from "/assets/connection.js";
+import { kept } from "/assets/kept.js";
 import { log } from "/assets/log.js";
 import { accepted, byId, tell } from "/assets/page.js";
 
+const SENT_BLINDLY_MAX_MS = 570_000; // What is older than what the server remembers is not sent unasked.
+const KEEP_SOON_MS = 250;
+
 const message = byId("message");
+
+const excess = (text) => connection.size(text) - connection.limits.message;
+const tooLong = (text) => `too long by ${excess(text).toLocaleString("en")} bytes`;
 
 /** Why `text` cannot be sent now, or nothing. */
 function refusal(text) {
-  const excess = connection.size(text) - connection.limits.message;
   if (text.trim() === "") {
     return "There is nothing to send yet. Write something first.";
   }
-  if (excess > 0) {
-    return `This is too long by ${excess.toLocaleString("en")} bytes. Please send it in parts.`;
+  if (excess(text) > 0) {
+    return `This is ${tooLong(text)}. Please send it in parts.`;
   }
   return connection.phase === "disconnected" ? "Not connected. Your text stays here until you connect." : "";
+}
+
+/** Why it was not sent, by the code of the server or of the connection. */
+function failure({ text, at, why }) {
+  switch (why) {
+    case "too_long":
+      return excess(text) > 0 ? `it is ${tooLong(text)}` : "it is too long for this server";
+    case "too_old":
+      return `it is of ${new Date(at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" })}, and may not have arrived`;
+    case "unavailable":
+      return "the server cannot keep messages at the moment";
+    case "rate":
+      return "you send faster than this server allows";
+    default:
+      return "the server did not take it";
+  }
+}
+
+function button(words, action) {
+  const element = document.createElement("button");
+  element.type = "button";
+  element.textContent = words;
+  element.addEventListener("click", action);
+  return element;
 }
 
 export const composer = {
   /** Lines of one's own messages that are acknowledged and have not come back yet, by number. */
   acknowledged: new Map(),
+  /** What was not sent, and waits for what its writer decides. */
+  failed: new Set(),
+  keeper: 0,
 
   submit(event) {
     event.preventDefault();
     const text = message.value;
-    if (accepted("message", "hint", refusal(text))) {
+    const isCommand = text.startsWith("/");
+    const order = isCommand ? obey(text) : { text };
+    const why = order.refusal || (order.text === undefined ? "" : refusal(order.text));
+    if (accepted("message", "hint", why)) {
       message.value = "";
-      this.send(text);
+      order.text === undefined || this.send(order.text);
+      this.keep();
       this.goToNewest();
     }
   },
@@ -45,11 +83,56 @@ export const composer = {
     }
   },
 
-  send(text) {
-    const entry = connection.say(text);
-    const { id, name } = connection.you;
-    entry.line = log.pending(text, { id, name: name || connection.name || "You" });
+  written() {
+    tell("hint", "");
+    this.keepSoon();
   },
+
+  send(text) {
+    this.show(connection.say(text));
+  },
+
+  show(entry) {
+    const { id, name } = connection.you;
+    entry.line = log.pending(entry.text, { id, name: name || connection.name || "You" }, entry.at);
+  },
+
+  /* ---- What outlives the page ---- */
+
+  /** A page that goes keeps it at once; to write it all for each acknowledgement would be slow. */
+  keepSoon() {
+    this.keeper ||= setTimeout(() => this.keep(), KEEP_SOON_MS);
+  },
+
+  keep() {
+    clearTimeout(this.keeper);
+    this.keeper = 0;
+    const entries = [...this.failed, ...connection.unsent].sort((one, other) => one.at - other.at);
+    kept.write(message.value, entries.map(({ ref, text, at, sentAt, why }) => ({ ref, text, at, sentAt, why })));
+  },
+
+  /** Takes over what pages of this room that have gone have left: it is sent, or if it is old, shown. */
+  restore() {
+    const { draft, entries } = kept.claim(message.value === "");
+    message.value ||= draft;
+    for (const stored of entries) {
+      const isOld = Date.now() - stored.at > SENT_BLINDLY_MAX_MS;
+      if (stored.why !== undefined || isOld) {
+        this.show(stored);
+        this.fail(stored, stored.why ?? "too_old");
+      } else {
+        this.show(connection.sayAgain(stored));
+      }
+    }
+    this.keep();
+  },
+
+  /** Whether something would be lost with the page. */
+  wouldLose() {
+    return !kept.isStored && connection.unsent.length + this.failed.size > 0;
+  },
+
+  /* ---- What becomes of it ---- */
 
   /** The server has accepted what was said. */
   acknowledge({ seq, entry }) {
@@ -77,31 +160,41 @@ export const composer = {
     this.acknowledged.clear();
   },
 
-  /** The server has ended the connection because of the last message: sent again, it would end the next one too. */
-  giveBackLast() {
-    const last = connection.lastUnderWay();
-    if (last !== undefined) {
-      this.fail(last, "it was too long for the server");
-      message.value = message.value === "" ? last.text : message.value;
-    }
-  },
-
-  /** Marks a message that will not be sent; a click on it sends it anew. */
-  fail(entry, why) {
-    connection.forget(entry);
+  /** Marks a message that will not be sent as it is, and says in its line why, and what can be done. */
+  fail(entry, code) {
+    entry.why = code;
+    this.failed.add(entry);
     const { line, text } = entry;
     line.dataset.state = "failed";
-    line.title = why;
-    const again = document.createElement("button");
-    again.type = "button";
-    again.className = "again";
-    again.textContent = "Send again";
-    again.addEventListener("click", () => {
-      line.remove();
-      this.send(text);
-    });
-    line.append(again);
-    tell("hint", `Not sent: ${why}`);
+    const remedies = document.createElement("span");
+    remedies.className = "remedies";
+    const words = document.createElement("span");
+    words.textContent = `Not sent: ${failure(entry)}.`;
+    remedies.append(words);
+    if (code !== "too_long") {
+      remedies.append(button("Send again", () => this.settle(entry, () => this.send(text))));
+    }
+    remedies.append(button("Edit", () => this.settle(entry, () => this.edit(text))));
+    remedies.append(button("Discard", () => this.settle(entry, () => message.focus())));
+    line.append(remedies);
+    log.grown();
+    tell("hint", words.textContent);
+    this.keep();
+  },
+
+  /** Something is done about what was not sent. */
+  settle(entry, remedy) {
+    this.failed.delete(entry);
+    entry.line.remove();
+    tell("hint", "");
+    remedy();
+    this.keep();
+  },
+
+  /** Back into the box, before what is being written there. */
+  edit(text) {
+    message.value = message.value === "" ? text : `${text}\n${message.value}`;
+    message.focus();
   },
 
   goToNewest() {

@@ -1,13 +1,12 @@
 /*
  * Whom a message can mention: who is here, as far as the page knows, and who has spoken here.
  *
- * Knows the people, the connection, which says who one is oneself, and how a text is read.
+ * Knows the connection, which says who is here and who one is oneself, and how a text is read.
  */
 
 import { connection } from "/assets/connection.js";
 import { mentionsMe, parse } from "/assets/markup.js";
 import { nameTree } from "/assets/mentions.js";
-import { people } from "/assets/people.js";
 
 const SPEAKERS_MAX = 300; // In a large room the page does not know all who are here.
 
@@ -27,7 +26,7 @@ export const known = {
 
   /** The names, who spoke last first. */
   names() {
-    return new Set([...[...speakers].reverse(), ...people.names.values(), connection.you.name].filter((name) => name !== ""));
+    return new Set([...[...speakers].reverse(), ...connection.people.names.values(), connection.you.name].filter((name) => name !== ""));
   },
 
   /** One's own name. */

@@ -3,13 +3,15 @@
  *
  * Knows lines, and nothing of where messages come from.
  * #log holds: .line (.say: see line.js; .event), .note for the page's own words, .day between two days, #first-new
- * above what came while nobody looked. #newer is shown while the newest message is out of sight.
+ * above what came while nobody looked, #beginning where what is kept begins. #newer is shown while the newest message
+ * is out of sight.
  */
 
 import { dayWords, messageLine, paragraph } from "/assets/line.js";
 import { byId } from "/assets/page.js";
 
 const LINES_MAX = 2000; // Older lines leave the page, so that a long evening does not slow it down.
+const LINES_READ_MAX = 20_000; // While somebody reads older ones, what is read stays.
 const HIDDEN_FLUSH_MS = 250; // A hidden tab has no animation frames.
 const AT_BOTTOM_PX = 48;
 const AT_TOP_PX = 120;
@@ -17,16 +19,25 @@ const AT_TOP_PX = 120;
 const box = byId("log");
 const newer = byId("newer");
 
+/** `alice`, `alice and bob`, `alice, bob and 3 others`. */
+function listed([one, other, ...more]) {
+  const rest = more.length === 1 ? "1 other" : `${more.length} others`;
+  return [one, more.length > 0 ? `, ${other} and ${rest}` : other && ` and ${other}`].join("");
+}
+
 /** Gathers what comes and adds it once a frame, so that a busy room does not freeze the page. */
 export const log = {
   room: "",
   onOlder() {}, // The reader has come to the top.
+  onTrimmed() {}, // Lines have left the page.
+  onShown() {}, // What is in view has changed.
   waiting: [],
   scheduled: false,
   pinned: true, // The reader is at the bottom and wants to stay there.
   unseen: 0, // Messages below the part in view.
   unread: 0, // Messages since the tab was hidden.
   mentions: 0, // Those of them that mention the reader.
+  isMarkSeen: true, // The mark of what is new has been in view.
   hasOtherCount: false, // Lines of before a restart of the server are there.
   width: 0,
   height: 0,
@@ -38,7 +49,7 @@ export const log = {
     this.mentions += document.hidden && message.isMeant ? 1 : 0;
     const isFirstNew = document.hidden && this.unread === 1;
     if (isFirstNew) {
-      this.queue(() => this.newMark());
+      this.mark();
     }
     this.queue(() => {
       pending?.remove();
@@ -51,24 +62,37 @@ export const log = {
     this.queue(() => paragraph("line event", [["text", text]]));
   },
 
+  /** Somebody has `joined` or `left`; several one after the other share a line. */
+  comeOrGone(name, kind) {
+    this.queue(() => Object.assign(paragraph("line event", [["text", `${name} ${kind}`]]), { names: [name], kind }));
+  },
+
   /** The page's own words. */
   note(text) {
     this.queue(() => paragraph("note", [["text", text]]));
   },
 
   /** One's own message before it is acknowledged; returns its line. */
-  pending(text, from) {
+  pending(text, from, time) {
     this.flush();
-    const element = messageLine({ time: Date.now(), from, text, isMine: true, state: "sending" });
-    box.append(element);
+    const element = messageLine({ time, from, text, isMine: true, state: "sending" });
+    const fragment = document.createDocumentFragment();
+    // As it will be: a line that changes its head when it comes back would jump.
+    this.follow(fragment, box.lastElementChild, element);
+    box.append(fragment);
     this.toBottom();
     return element;
   },
 
+  /** So many lines stay on the page. */
+  linesMax() {
+    return this.pinned ? LINES_MAX : LINES_READ_MAX;
+  },
+
   queue(make) {
     this.waiting.push(make);
-    if (this.waiting.length >= 2 * LINES_MAX) {
-      this.waiting = this.waiting.slice(-LINES_MAX);
+    if (this.waiting.length >= 2 * this.linesMax()) {
+      this.waiting = this.waiting.slice(-this.linesMax());
     }
     if (!this.scheduled) {
       this.scheduled = true;
@@ -79,7 +103,7 @@ export const log = {
 
   flush() {
     this.scheduled = false;
-    const made = this.waiting.slice(-LINES_MAX).map((make) => make());
+    const made = this.waiting.slice(-this.linesMax()).map((make) => make());
     this.waiting = [];
     const fragment = document.createDocumentFragment();
     // Own messages that are on their way stay below.
@@ -89,16 +113,35 @@ export const log = {
       last = this.follow(fragment, last, element);
     }
     box.insertBefore(fragment, pending);
-    while (box.childElementCount > LINES_MAX) {
+    this.trim();
+    this.pinned ? this.toBottom() : this.showCounts();
+    this.onShown();
+  },
+
+  /** The oldest lines leave a page that holds too many; not those that somebody reads. */
+  trim() {
+    if (box.childElementCount <= this.linesMax()) {
+      return;
+    }
+    const distance = this.pinned ? 0 : box.scrollHeight - box.scrollTop;
+    while (box.childElementCount > this.linesMax()) {
       box.firstElementChild.remove();
     }
     // The first line says who speaks, even if the one that it followed is gone.
-    box.firstElementChild?.classList.remove("follows");
-    this.pinned ? this.toBottom() : this.showCounts();
+    box.firstElementChild.classList.remove("follows");
+    if (!this.pinned) {
+      box.scrollTop = box.scrollHeight - distance;
+    }
+    this.onTrimmed();
   },
 
   /** Adds a line behind another, with the day between them if there is a new one. */
   follow(fragment, before, element) {
+    if (element.kind !== undefined && element.kind === before?.kind) {
+      before.names.push(...element.names);
+      before.querySelector(".text").textContent = `${listed(before.names)} ${before.kind}`;
+      return before;
+    }
     const { day, turn } = element.dataset;
     if (day !== undefined && day !== this.lastDay) {
       this.lastDay = day;
@@ -143,17 +186,76 @@ export const log = {
     this.pinned ? this.toBottom() : (box.scrollTop = box.scrollHeight - distance);
   },
 
+  /** Nothing older is kept: says so above the oldest of this count. */
+  begin(words) {
+    byId("beginning")?.remove();
+    const first = box.querySelector("[data-seq]");
+    if (first === null) {
+      return;
+    }
+    const distance = box.scrollHeight - box.scrollTop;
+    const element = paragraph("beginning", [["text", words]]);
+    element.id = "beginning";
+    const top = first.previousElementSibling?.className === "day" ? first.previousElementSibling : first;
+    top.before(element);
+    this.pinned ? this.toBottom() : (box.scrollTop = box.scrollHeight - distance);
+  },
+
   /** The smallest number on the page. */
   oldest() {
     const first = box.querySelector("[data-seq]");
     return first === null ? undefined : Number(first.dataset.seq);
   },
 
+  /* ---- The mark above what is new ---- */
+
+  /** Above what comes from now on. */
+  mark() {
+    this.queue(() => this.newMark());
+  },
+
   newMark() {
     byId("first-new")?.remove();
     const mark = paragraph("note", [["text", "New messages"]]);
     mark.id = "first-new";
+    this.isMarkSeen = false;
     return mark;
+  },
+
+  /** Above the first message behind this number, if it is there for certain: nothing older is, or one that was read. */
+  markBehind(seq, isWhole) {
+    const all = [...box.querySelectorAll("[data-seq]")];
+    const first = all.find((line) => Number(line.dataset.seq) > seq);
+    if (first === undefined || (first === all[0] && !isWhole)) {
+      return false;
+    }
+    first.classList.remove("follows");
+    first.before(this.newMark());
+    this.pinned && this.toBottom();
+    return true;
+  },
+
+  /** Whether the mark stands above the part in view, and was never in it. */
+  isMarkAbove() {
+    const mark = byId("first-new");
+    if (mark === null || this.isMarkSeen) {
+      return false;
+    }
+    const isAbove = mark.getBoundingClientRect().top < box.getBoundingClientRect().top;
+    this.isMarkSeen = !isAbove;
+    return isAbove;
+  },
+
+  toMark() {
+    byId("first-new")?.scrollIntoView({ block: "start" });
+    this.scrolledTo(false);
+  },
+
+  /* ---- The reader's place ---- */
+
+  /** A line has become higher. */
+  grown() {
+    this.pinned && this.toBottom();
   },
 
   toBottom() {
@@ -181,6 +283,7 @@ export const log = {
       if (box.scrollTop < AT_TOP_PX && !this.pinned) {
         this.onOlder();
       }
+      this.onShown();
     }
   },
 
@@ -197,5 +300,6 @@ export const log = {
     this.unread = 0;
     this.mentions = 0;
     this.flush(); // The frame asked for before may come late, or never.
+    this.onShown();
   },
 };

@@ -54,8 +54,19 @@ export const notices = {
     const isWanted = this.choice === "all" || (this.choice === "mentions" && isMeant);
     if (isWanted && document.hidden && isAllowed()) {
       const title = isMeant ? `${who} mentions you in ${room}` : `${who} in ${room}`;
+      this.tell(title, text, room);
+    }
+  },
+
+  tell(title, text, room) {
+    try {
       const notice = new Notification(title, { body: text.slice(0, TEXT_MAX), tag: `wsloop ${room}` });
       notice.addEventListener("click", () => focus());
+    } catch {
+      // Browsers of telephones have the name and the permission, and throw.
+      this.choice = "nothing";
+      byId("notify").value = this.choice;
+      tell("hint", "This browser cannot show notices of a page.");
     }
   },
 };

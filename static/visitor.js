@@ -33,6 +33,8 @@ export const visitor = {
   /** Whether the visitor has answered what it wants to be called. */
   known: false,
   joined: false,
+  called: "",
+  onTaken() {},
 
   recall() {
     try {
@@ -76,17 +78,19 @@ export const visitor = {
   use(name) {
     const changed = name !== this.name;
     Object.assign(this, { name, known: true });
-    connection.name = name;
     this.remember();
     byId("name-dialog").close();
-    if (!changed || !this.joined) {
-      return;
+    if (changed) {
+      connection.rename(name);
     }
-    if (connection.phase === "connected") {
-      connection.send({ type: "name", name: name || `guest${connection.you.id.slice(1)}` });
-    } else if (connection.phase !== "disconnected") {
-      connection.connect();
+  },
+
+  /** The server calls the visitor so: by the name that it wants, or if that is somebody's, with a number. */
+  isCalled(name) {
+    if (name !== this.called && this.name !== "" && name.startsWith(`${this.name}-`)) {
+      this.onTaken(this.name, name);
     }
+    this.called = name;
   },
 
   /** Whoever has not joined yet joins now. */

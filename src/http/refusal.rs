@@ -11,6 +11,8 @@ pub enum Refusal {
     OriginNotAllowed,
     /// No page and no room has this path: 404.
     NoSuchPath(&'static str),
+    /// The same, for a person at a browser.
+    NoSuchPage(&'static str),
     /// Something else than GET or HEAD: 405.
     MethodNotAllowed,
     /// The request did not arrive in time: 408.
@@ -37,7 +39,7 @@ impl Refusal {
         match self {
             Refusal::Malformed(_) => 400,
             Refusal::OriginNotAllowed => 403,
-            Refusal::NoSuchPath(_) => 404,
+            Refusal::NoSuchPath(_) | Refusal::NoSuchPage(_) => 404,
             Refusal::MethodNotAllowed => 405,
             Refusal::HandshakeTimeout => 408,
             Refusal::HostNotAllowed => 421,
@@ -53,7 +55,7 @@ impl Refusal {
         match self {
             Refusal::Malformed(_) => "malformed",
             Refusal::OriginNotAllowed => "origin",
-            Refusal::NoSuchPath(_) => "not_found",
+            Refusal::NoSuchPath(_) | Refusal::NoSuchPage(_) => "not_found",
             Refusal::MethodNotAllowed => "method",
             Refusal::HandshakeTimeout => "timeout",
             Refusal::HostNotAllowed => "host",
@@ -71,6 +73,7 @@ impl Refusal {
         match self {
             Refusal::Malformed(advice)
             | Refusal::NoSuchPath(advice)
+            | Refusal::NoSuchPage(advice)
             | Refusal::UpgradeRequired(advice)
             | Refusal::HeadTooLarge(advice) => advice,
             Refusal::OriginNotAllowed => {
@@ -94,6 +97,9 @@ impl Refusal {
 
     /// The whole answer.
     pub fn response(self) -> Response {
+        if let Refusal::NoSuchPage(advice) = self {
+            return page(self.status(), advice);
+        }
         let response = Response::text(self.status(), format!("{} {}\n", self.status(), self.advice()));
         match self {
             Refusal::MethodNotAllowed => response.with_header("Allow", "GET, HEAD"),
@@ -106,6 +112,23 @@ impl Refusal {
             _ => response,
         }
     }
+}
+
+/// A page that says the same and leads back to the chat. The advice is our own text, without markup.
+fn page(status: u16, advice: &str) -> Response {
+    debug_assert!(!advice.contains(['<', '&']), "the advice is put in as it is");
+    let body = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{status} · wsloop</title>\n</head>\n<body>\n\
+         <h1>Nothing is at this address</h1>\n<p>{status} {advice}</p>\n<p><a href=\"/\">To the chat</a></p>\n</body>\n</html>\n"
+    );
+    Response::new(status)
+        .with_body("text/html; charset=utf-8", body.into_bytes())
+        .with_header("Cache-Control", "no-store")
+        .with_header("Content-Security-Policy", "default-src 'none'; base-uri 'none'; frame-ancestors 'none'")
+        .with_header("X-Content-Type-Options", "nosniff")
+        .with_header("Referrer-Policy", "no-referrer")
 }
 
 #[cfg(test)]

@@ -28,6 +28,10 @@ impl<S: Stream> Server<S> {
         let (response, with_body) = match self.site.answer(head, service, surface, subprotocols) {
             Ok(Answer::Open(opening)) => return self.open(now, id, opening, head),
             Ok(Answer::Respond(response, with_body)) => (response, with_body),
+            Ok(Answer::Try(response, with_body)) if self.admission.may_open(self.clients[id].address) => {
+                (response, with_body)
+            }
+            Ok(Answer::Try(..)) => return self.refuse(now, id, Refusal::TooManyConnections, head),
             Ok(Answer::Report(report, with_body)) => (self.report(now, report, surface), with_body),
             Err(refusal) => return self.refuse(now, id, refusal, head),
         };

@@ -10,6 +10,7 @@ const HTML: &str = "text/html; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const DRAWING: &str = "image/svg+xml";
+const TYPES: &str = "text/plain; charset=utf-8";
 
 /// What `/assets/FILE` can be: name, type and content of each.
 const ASSETS: &[(&str, &str, &str)] = &[
@@ -18,10 +19,14 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("markup.css", STYLE, include_str!("../../static/markup.css")),
     ("addresses.js", SCRIPT, include_str!("../../static/addresses.js")),
     ("chat.js", SCRIPT, include_str!("../../static/chat.js")),
+    ("client.d.ts", TYPES, include_str!("../../static/client.d.ts")),
+    ("client.js", SCRIPT, include_str!("../../static/client.js")),
+    ("commands.js", SCRIPT, include_str!("../../static/commands.js")),
     ("completion.js", SCRIPT, include_str!("../../static/completion.js")),
     ("composer.js", SCRIPT, include_str!("../../static/composer.js")),
     ("connection.js", SCRIPT, include_str!("../../static/connection.js")),
     ("emoji.js", SCRIPT, include_str!("../../static/emoji.js")),
+    ("kept.js", SCRIPT, include_str!("../../static/kept.js")),
     ("known.js", SCRIPT, include_str!("../../static/known.js")),
     ("letters.js", SCRIPT, include_str!("../../static/letters.js")),
     ("line.js", SCRIPT, include_str!("../../static/line.js")),
@@ -33,6 +38,9 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("page.js", SCRIPT, include_str!("../../static/page.js")),
     ("people.js", SCRIPT, include_str!("../../static/people.js")),
     ("rendered.js", SCRIPT, include_str!("../../static/rendered.js")),
+    ("presence.js", SCRIPT, include_str!("../../static/presence.js")),
+    ("status.js", SCRIPT, include_str!("../../static/status.js")),
+    ("unread.js", SCRIPT, include_str!("../../static/unread.js")),
     ("visitor.js", SCRIPT, include_str!("../../static/visitor.js")),
     ("favicon.svg", DRAWING, include_str!("../../static/favicon.svg")),
     ("dashboard.css", STYLE, include_str!("../../static/dashboard.css")),
@@ -44,6 +52,9 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("uplot.css", STYLE, include_str!("../../static/uplot/uplot.css")),
     ("uplot.js", SCRIPT, include_str!("../../static/uplot/uplot.js")),
 ];
+
+/// What pages of other origins may use: the client of rooms, and its types.
+const SHARED: &[&str] = &["client.d.ts", "client.js"];
 
 /// The page may load its own script and style and speak to this server; nothing else, from nowhere.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
@@ -65,12 +76,16 @@ pub(super) struct File {
     content_type: &'static str,
     body: &'static str,
     entity_tag: String,
+    /// Pages of other origins may use it.
+    is_shared: bool,
 }
 
 impl Files {
     /// All files, each with its tag.
     pub(super) fn new() -> Files {
-        let asset = |&(name, content_type, body)| (name, File::new(content_type, body));
+        let asset = |&(name, content_type, body)| {
+            (name, File { is_shared: SHARED.contains(&name), ..File::new(content_type, body) })
+        };
         Files {
             page: File::new(HTML, include_str!("../../static/index.html")),
             dashboard: File::new(HTML, include_str!("../../static/dashboard.html")),
@@ -88,7 +103,7 @@ impl File {
     fn new(content_type: &'static str, body: &'static str) -> File {
         let digest = Sha1::digest(body.as_bytes());
         let digits: String = digest.iter().take(10).map(|byte| format!("{byte:02x}")).collect();
-        File { content_type, body, entity_tag: format!("\"{digits}\"") }
+        File { content_type, body, entity_tag: format!("\"{digits}\""), is_shared: false }
     }
 
     /// The file, or that who asks has it.
@@ -98,15 +113,21 @@ impl File {
         } else {
             Response::new(200).with_body(self.content_type, Cow::Borrowed(self.body.as_bytes()))
         };
-        response
+        let response = response
             .with_header("ETag", self.entity_tag.clone())
             // Ask every time: a new server may bring a new page.
             .with_header("Cache-Control", "no-cache")
             .with_header("Content-Security-Policy", PAGE_POLICY)
             .with_header("X-Content-Type-Options", "nosniff")
             .with_header("X-Frame-Options", "DENY")
-            .with_header("Referrer-Policy", "no-referrer")
-            .with_header("Cross-Origin-Resource-Policy", "same-origin")
+            .with_header("Referrer-Policy", "no-referrer");
+        if self.is_shared {
+            response
+                .with_header("Cross-Origin-Resource-Policy", "cross-origin")
+                .with_header("Access-Control-Allow-Origin", "*")
+        } else {
+            response.with_header("Cross-Origin-Resource-Policy", "same-origin")
+        }
     }
 
     /// RFC 9110 §13.1.2: a weak comparison with each tag of the list.

@@ -42,6 +42,8 @@ pub enum Answer {
     Open(Opening),
     /// With a response; without its body if the request was HEAD.
     Respond(Response, bool),
+    /// In the same way, where a WebSocket could be opened.
+    Try(Response, bool),
     /// With a report on the server, in the same way.
     Report(ReportKind, bool),
 }
@@ -67,7 +69,12 @@ enum Target<'a> {
     File(&'a File),
     Report(ReportKind),
     Word(&'static str),
+    Try,
 }
+
+/// Browsers do not tell a page why no WebSocket opened. So a plain request for a room with this header is judged as
+/// a WebSocket of a page of the Origin that it names; it may name none.
+const TRY: &str = "Wsloop-Try";
 
 impl Site {
     /// A site that answers to IP addresses and to these hosts, and lets in pages of its own and of
@@ -89,6 +96,22 @@ impl Site {
         subprotocols: Subprotocols<'_>,
     ) -> Result<Answer, Refusal> {
         let request = &Request::parse(head)?;
+        self.answer_request(request, service, surface, subprotocols).map_err(|refusal| match refusal {
+            // Who opens a page gets one, from which there is a way to the others.
+            Refusal::NoSuchPath(advice) if surface.has(Surface::Users) && wants_page(request) => {
+                Refusal::NoSuchPage(advice)
+            }
+            refusal => refusal,
+        })
+    }
+
+    fn answer_request(
+        &self,
+        request: &Request<'_>,
+        service: Service,
+        surface: Surface,
+        subprotocols: Subprotocols<'_>,
+    ) -> Result<Answer, Refusal> {
         self.policy.check_host(request)?;
         let is_handshake = handshake::is_wanted(request);
         let (route, name) = routes::find(request.path)?;
@@ -116,6 +139,10 @@ impl Site {
             Target::File(file) => Ok(Answer::Respond(file.response(request), with_body)),
             Target::Report(report) => Ok(Answer::Report(report, with_body)),
             Target::Word(word) => Ok(Answer::Respond(Response::text(200, word), with_body)),
+            Target::Try => {
+                self.policy.check_origin_named(request, TRY)?;
+                Ok(Answer::Try(Response::text(200, "a WebSocket may be opened here\n"), with_body))
+            }
         }
     }
 
@@ -130,6 +157,9 @@ impl Site {
         let query = Query(request.query);
         match route.kind {
             RouteKind::Room if is_handshake => query::room(name, query).map(Target::Connect),
+            RouteKind::Room if request.all(TRY).next().is_some() => {
+                query::room_name(name).map(|_| Target::Try)
+            }
             // A plain request gets the page whatever its query; the page asks for a name itself.
             RouteKind::Room => query::room_name(name).map(|_| Target::File(&self.files.page)),
             RouteKind::WebSocket(endpoint) => endpoint(name, query).map(Target::Connect),
@@ -156,6 +186,12 @@ impl Site {
         let slow = Query(request.query).slow()?;
         Ok(Opening { response: acceptance.response(), endpoint, subprotocol, compression, slow })
     }
+}
+
+/// Whether a browser asks for something to show.
+fn wants_page(request: &Request<'_>) -> bool {
+    let mut accepted = request.all("Accept").flat_map(|value| value.split(|&byte| byte == b','));
+    accepted.any(|kind| kind.trim_ascii().to_ascii_lowercase().starts_with(b"text/html"))
 }
 
 #[cfg(test)]

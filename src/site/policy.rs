@@ -66,7 +66,15 @@ impl Policy {
 
     /// Cross-site hijacking (RFC 6455 §10.2): a page of somebody else's may not connect.
     pub(super) fn check_origin(&self, request: &Request<'_>) -> Result<(), Refusal> {
-        let Some(origin) = request.only("Origin", "Origin stands twice")? else { return Ok(()) };
+        self.check_origin_named(request, "Origin")
+    }
+
+    /// The same, where another header names the origin. An empty one is none.
+    pub(super) fn check_origin_named(&self, request: &Request<'_>, header: &str) -> Result<(), Refusal> {
+        let origin = request.only(header, "the header that names an origin stands twice")?;
+        let Some(origin) = origin.filter(|origin| !origin.is_empty() || header == "Origin") else {
+            return Ok(());
+        };
         let is_listed = self.origins.iter().any(|listed| listed.as_bytes().eq_ignore_ascii_case(origin));
         if is_listed || is_same_site(origin, request.host.as_ref()) {
             Ok(())

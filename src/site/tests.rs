@@ -20,6 +20,7 @@ fn answer(target: &str, lines: &str) -> String {
     match site().answer(head.as_bytes(), Service::All, Surface::Everything, SUBPROTOCOLS) {
         Ok(Answer::Respond(response, _)) => response.status().to_string(),
         Ok(Answer::Report(report, _)) => format!("{report:?}"),
+        Ok(Answer::Try(response, _)) => format!("try {}", response.status()),
         Ok(Answer::Open(Opening { endpoint, subprotocol, slow, .. })) => {
             let slow = slow.map_or(String::new(), |slow| format!(" {slow:?}"));
             match endpoint {
@@ -136,6 +137,29 @@ fn paths() {
     }
     let name = |count| format!("/{}", "a".repeat(count));
     assert_eq!((answer(&name(64), ""), answer(&name(65), "")), ("200".to_owned(), "404".to_owned()));
+}
+
+/// A plain request that asks whether a WebSocket of a page of that origin could be opened.
+#[test]
+fn tries() {
+    for (target, origin, wanted) in [
+        ("/tea", "http://localhost:8080", "try 200"),
+        ("/", "https://friend.example", "try 200"),
+        ("/tea?name=alice", "", "try 200"),
+        ("/tea", "http://localhost:8081", "403"),
+        ("/tea", "https://evil.test", "403"),
+        ("/tea", "null", "403"),
+        ("/a/b", "http://localhost:8080", "404"),
+        ("/healthz", "https://evil.test", "200"),
+    ] {
+        assert_eq!(answer(target, &format!("Wsloop-Try: {origin}\r\n")), wanted, "{target} from {origin:?}");
+    }
+    assert_eq!(answer("/tea", "Wsloop-Try: a\r\nWsloop-Try: b\r\n"), "400");
+    let head = "GET /tea HTTP/1.1\r\nHost: localhost\r\nWsloop-Try: https://evil.test\r\n\r\n";
+    for (service, wanted) in [(Service::Full, Refusal::Full), (Service::Draining, Refusal::Draining)] {
+        let refusal = site().answer(head.as_bytes(), service, Surface::Everything, SUBPROTOCOLS);
+        assert_eq!(refusal.err(), Some(wanted), "whether there is a place comes first, as for a WebSocket");
+    }
 }
 
 #[test]

@@ -25,6 +25,7 @@ const FAKE_WORLD: &str = "
     window.setTimeout = (call, pause, ...rest) =>
         later(() => { if (!stopped) { clock += pause; call(...rest); } }, window.standstill ? 600_000 : 0);
     window.attempts = [];
+    window.fetch = () => Promise.reject(new TypeError('no network'));
     window.WebSocket = class extends EventTarget {
         static OPEN = 1;
         readyState = 0;
@@ -104,6 +105,32 @@ fn the_page_comes_back_by_itself_when_the_server_does() {
     assert_eq!(phases, json!(["waiting", "connecting", "connected"]));
     let other = page.console_errors().into_iter().filter(|error| !error.contains("net::ERR_CONNECTION_"));
     assert_eq!(other.collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+/// A device that says that it is offline may be wrong, as with a server on the same machine: the server is asked.
+#[test]
+fn a_device_that_is_offline_is_not_called_connected() {
+    let server = Wsloop::start(&[]);
+    let browser = Browser::launch();
+    let page = join(&browser, &server, "/", "Ada");
+    page.evaluate(&format!("{WATCH_PHASES}; 0"));
+    let doubted =
+        page.evaluate("dispatchEvent(new Event('offline')), document.querySelector('#status').textContent");
+    assert!(doubted.as_str().is_some_and(|words| words.contains("is offline")), "{doubted}");
+    page.wait_for("document.querySelector('#status').textContent === 'Connected as Ada'", SOON);
+    assert_eq!(page.evaluate("phases.includes('waiting')"), false, "the connection is as it was");
+
+    server.signal("STOP");
+    let waited = page.evaluate(
+        "new Promise((done) => { const start = performance.now();
+            new MutationObserver(() => done(performance.now() - start))
+                .observe(document.querySelector('#status'), { attributeFilter: ['data-phase'] });
+            dispatchEvent(new Event('offline')); })",
+    );
+    wait_for_phase(&page, "waiting");
+    assert!(waited.as_f64().is_some_and(|waited| waited < 5000.0), "sooner than in silence: {waited}");
+    server.signal("CONT");
+    wait_for_phase(&page, "connected");
 }
 
 /// Reference server B: a button closes the connection, and the page says when it is closed.
@@ -222,15 +249,16 @@ fn a_server_that_names_a_pause_gets_at_least_that() {
 fn each_close_code_is_told_in_words() {
     let cases = [
         (1001, "", "Connection lost: the server is shutting down"),
-        (1002, "bad mask", "(protocol error) (bad mask)"),
+        (1002, "bad mask", "could not follow what this page sent."),
         (1003, "", "does not take this kind of message"),
         (1006, "", "Connection lost"),
-        (1007, "", "not valid UTF-8"),
-        (1008, "too many pings", "refused this connection (too many pings)"),
-        (1009, "", "your message was too long"),
+        (1007, "", "text that it could not read"),
+        (1008, "too many pings", "the server ended this connection."),
+        (1008, "over the rate for 10 s", "you sent faster than this server allows"),
+        (1009, "", "a message was too long"),
         (1011, "", "something went wrong in the server"),
         (1012, "", "the server is restarting"),
-        (1013, "3 messages behind <b>", "could not keep up with the room (3 messages behind <b>)"),
+        (1013, "3 messages behind <b>", "could not keep up with the room."),
         (4999, "unheard of", "Connection lost"),
     ];
     let server = Wsloop::start(&[]);

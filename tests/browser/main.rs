@@ -3,15 +3,20 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod client;
+mod commands;
 mod connection;
 mod dashboard;
 mod hostile;
 mod looks;
 mod names;
 mod people;
+mod reading;
+mod refusals;
 mod room;
 mod talking;
 mod texts;
+mod unsent;
 
 use std::time::Duration;
 

@@ -120,6 +120,30 @@ fn who_does_not_answer_joins_without_a_name() {
 }
 
 #[test]
+fn who_is_called_something_else_than_asked_for_is_told_why() {
+    let server = Wsloop::start(&[]);
+    let browser = Browser::launch();
+    let _other = Client::join(&server, "/?name=Ada");
+    let _another = Client::join(&server, "/?name=Bo");
+    let page = join(&browser, &server, "/", "Ada");
+    let told = |wanted: &str| {
+        let wanted = json!(wanted);
+        page.wait_for(
+            &format!("[...document.querySelectorAll('#log .note')].at(-1)?.textContent === {wanted}"),
+            SOON,
+        );
+    };
+    told("The name Ada is taken in this room: you are Ada-2 here.");
+    page.click("rename");
+    page.evaluate("document.querySelector('#name').select()");
+    page.type_text("Bo");
+    page.press(Key::Enter);
+    told("The name Bo is taken in this room: you are Bo-2 here.");
+    assert_eq!(page.evaluate("document.querySelectorAll('#log .note').length"), 2);
+    assert_no_errors(&page);
+}
+
+#[test]
 fn a_browser_that_forbids_storage_can_chat() {
     let server = Wsloop::start(&[]);
     let browser = Browser::launch();

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::browser::{Browser, Key, Page};
 use crate::support::json::JsonClient;
 use crate::support::server::Wsloop;
-use crate::{SOON, assert_no_errors, focused, join, wait_for_line, wait_for_words, words};
+use crate::{SOON, assert_no_errors, focused, join, wait_for_line, wait_for_phase, wait_for_words, words};
 
 /// The names in the list of people.
 const NAMES: &str = "[...document.querySelectorAll('#people-list li')].map((item) => item.textContent)";
@@ -143,5 +143,37 @@ fn a_gap_or_a_new_connection_has_the_list_loaded_anew() {
     );
     wait_for_list(&page, 2..=101, &[]);
     wait_for_words(&page, "people-more", "100 of 120 are shown");
+    assert_no_errors(&page);
+}
+
+/// A page that is loaded anew leaves and joins for the room, and for nobody who reads.
+#[test]
+fn a_reload_is_no_coming_and_going() {
+    let server = Wsloop::start(&[]);
+    let browser = Browser::launch();
+    let page = join(&browser, &server, "/tea", "Ada");
+    let other = join(&browser, &server, "/tea", "Bo");
+    let dora = JsonClient::join(&server, "/tea?name=Dora");
+    wait_for_line(&page, "Bo and Dora joined");
+    other.reload();
+    wait_for_phase(&other, "connected");
+    wait_for_words(&page, "people", "3 here");
+    // That Dora leaves is told in its time; by then Bo's would have been.
+    drop(dora);
+    wait_for_line(&page, "Dora left");
+    assert!(!words(&page, "log").contains("Bo left"), "{}", words(&page, "log"));
+    other.close();
+    wait_for_line(&page, "Dora and Bo left");
+    assert_no_errors(&page);
+}
+
+#[test]
+fn a_crowd_that_joins_is_one_line() {
+    let server = Wsloop::start(&[]);
+    let browser = Browser::launch();
+    let page = join(&browser, &server, "/tea", "Ada");
+    let _crowd = crowd(&server, 1..=90);
+    wait_for_line(&page, "visitor1, visitor2 and 88 others joined");
+    assert_eq!(page.evaluate("document.querySelectorAll('#log .event').length"), 2);
     assert_no_errors(&page);
 }

@@ -38,7 +38,8 @@ fn one_sees_who_is_here_and_what_they_are_called() {
     wait_for_line(&page, "<b>Bob</b> left");
     wait_for_words(&page, "people", "2 here");
     assert_eq!(people(&page), ["Ada (you)", "Cy"]);
-    // A second tab of the same browser is the same person, and nobody's arrival.
+    // A second tab of the same browser is the same person, and nobody's arrival. Only who clicks may open one.
+    page.click("message");
     page.evaluate(&format!("window.other = open({}); 0", json!(server.http_url("/tea"))));
     page.wait_for("other.document?.querySelector('#status')?.dataset.phase === 'connected'", SOON);
     page.wait_for("other.document.querySelector('#people').textContent === '2 here'", SOON);
@@ -75,8 +76,8 @@ fn one_sees_what_is_sent_and_what_is_not() {
         return window.refuse && event.type === 'ack' ? { type: 'error', code: 'rate', text: 'too fast', ref: event.ref } : event; }; 0");
     say(&page, "refused");
     page.wait_for("document.querySelector('.mine[data-state=failed]') !== null", SOON);
-    assert!(words(&page, "hint").contains("Not sent: too fast"));
-    page.evaluate("window.refuse = false; document.querySelector('.again').click(); 0");
+    assert!(words(&page, "hint").contains("Not sent: you send faster than this server allows"));
+    page.evaluate("window.refuse = false; document.querySelector('.remedies button').click(); 0");
     page.wait_for("document.querySelector('.mine[data-state=failed]') === null", SOON);
     wait_for_line(&page, "refused");
     assert_no_errors(&page);
@@ -257,6 +258,36 @@ fn notices_are_shown_to_who_asks_for_them_and_looks_elsewhere() {
     assert_eq!(page.evaluate("notices"), json!(["Bo in tea: unseen"]));
     front.close();
     page.focus_always(true);
+    assert_no_errors(&page);
+}
+
+/// Browsers of telephones have the class and grant the permission, and throw.
+#[test]
+fn notices_that_cannot_be_shown_are_switched_off_and_lose_nothing() {
+    let server = Wsloop::start(&[]);
+    let browser = Browser::launch();
+    let mut client = Client::join(&server, "/tea?name=Bo");
+    let page = browser.blank_page();
+    page.before_load(
+        "localStorage.setItem('wsloop.name', 'Ada');
+         window.Notification = class {
+            static requestPermission() { return Promise.resolve('granted'); }
+            constructor() { throw new TypeError('Illegal constructor'); }
+         };",
+    );
+    page.navigate(&server.http_url("/tea"));
+    wait_for_phase(&page, "connected");
+    page.click("notify");
+    page.wait_for("document.querySelector('#notify').getAttribute('aria-pressed') === 'true'", SOON);
+    page.focus_always(false);
+    let front = page.tab_in_front();
+    page.wait_for("document.hidden", SOON);
+    client.send_text("unseen");
+    client.send_text("unseen too");
+    wait_for_line(&page, "unseen too");
+    assert_eq!(words(&page, "hint"), "This browser cannot show notices of a page.");
+    assert_eq!(page.text("document.querySelector('#notify').getAttribute('aria-pressed')"), "false");
+    front.close();
     assert_no_errors(&page);
 }
 

@@ -6,8 +6,7 @@ use crate::support::browser::{Browser, Key};
 use crate::support::client::{Client, without_time};
 use crate::support::server::Wsloop;
 use crate::{
-    SOON, assert_no_errors, draft, encoded, focused, join, lines, one_line, said, say, wait_for_line,
-    wait_for_phase, words,
+    SOON, assert_no_errors, draft, encoded, focused, join, lines, one_line, said, say, wait_for_line, words,
 };
 
 /// Reference servers A and C: each message appears on every page as it comes, the sender's own included.
@@ -135,28 +134,6 @@ fn a_text_over_the_limit_is_refused_before_it_is_sent() {
     assert_eq!(without_time(&client.read_said()), format!("Ada say: {longest}"));
     wait_for_line(&page, "世!!!");
     assert_no_errors(&page);
-}
-
-#[test]
-fn a_server_with_a_lower_limit_gives_the_text_back() {
-    let server = Wsloop::start(&["--max-message", "1K"]);
-    let browser = Browser::launch();
-    let page = join(&browser, &server, "/", "Ada");
-    let long = "long ".repeat(300);
-    say(&page, &long);
-    page.wait_for("document.querySelector('#hint').textContent.startsWith('This is too long by')", SOON);
-    assert_eq!(draft(&page), long);
-    // A page that was told another limit finds out when it is closed.
-    page.evaluate(
-        "import('/assets/connection.js').then(({ connection }) => { connection.limits.message = 65536; })",
-    );
-    page.press(Key::Enter);
-    page.wait_for(
-        "document.querySelector('#log .note')?.textContent.includes('too long for the server')",
-        SOON,
-    );
-    assert_eq!(draft(&page), long);
-    wait_for_phase(&page, "connected");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 use support::browser::{Browser, Page};
-use support::server::Wsloop;
+use support::server::{Wsloop, own_port};
 
 /// What the others ask for. zlib makes no window of 8 bits, so neither do they.
 const VARIANTS: [&str; 10] = [
@@ -64,6 +64,26 @@ fn tungstenite_gets_back_what_it_sends() {
     let (seed, count) = (seed(), 6 * messages());
     rust_client::echo(&server.ws_url("/echo"), seed, count);
     rust_client::refusals(&server.ws_url("/echo"));
+}
+
+/// The client that the server serves (`/assets/client.js`), in Node, with `ws` as its WebSocket.
+#[test]
+fn the_client_of_pages_talks_in_node() {
+    let port = own_port().to_string();
+    let mut server = Wsloop::start(&["--port", &port]);
+    let mut command = Command::new("node");
+    command.env("WSLOOP_WS", installed("node")).arg(script("room.mjs")).arg(server.http_url("/tea"));
+    let mut process = Process::start(command);
+    process.expect_line("said");
+    server.signal("KILL");
+    assert!(server.wait_exit(TIME_MAX).is_some());
+    process.go();
+    process.expect_line("waiting");
+    let _server = Wsloop::start(&["--port", &port]);
+    let outcome = process.outcome(0);
+    assert_eq!(outcome["heard"], serde_json::json!(["one", "two", "one", "two", "meanwhile"]));
+    assert_eq!(outcome["failed"], serde_json::json!(["too_long"]));
+    assert_eq!(outcome["people"], serde_json::json!(["Ada", "Bo"]));
 }
 
 #[test]

@@ -123,6 +123,44 @@ fn head_has_the_headers_of_get_and_no_body() {
     }
 }
 
+/// Who opens an address at which nothing is sees a page with a way back; tools get the same words as text.
+#[test]
+fn a_browser_at_an_unknown_path_gets_a_page_with_a_way_back() {
+    let server = Wsloop::start(&[]);
+    let accept = "text/html,application/xhtml+xml,*/*;q=0.8";
+    for path in ["/no/such", "/assets/none.js", "/robots.txt", "/a%20b"] {
+        let page = exchange(&server, &Request::plain(&server, "GET", path).set("Accept", accept).bytes());
+        assert_eq!(page.status, 404, "{path}");
+        assert_eq!(page.header("Content-Type"), Some("text/html; charset=utf-8"), "{path}");
+        let policy = page.header("Content-Security-Policy").unwrap_or_default();
+        assert!(policy.starts_with("default-src 'none'"), "{policy}");
+        assert!(page.text().contains("<a href=\"/\">"), "{path}");
+        let text = exchange(&server, &Request::plain(&server, "GET", path).set("Accept", "*/*").bytes());
+        assert_eq!(text.header("Content-Type"), Some("text/plain; charset=utf-8"), "{path}");
+        assert!(page.text().contains(text.text().trim()), "{path}: the same words");
+    }
+}
+
+/// Pages of other origins import the client; the page's other files are its own.
+#[test]
+fn the_client_is_there_for_pages_of_all_origins() {
+    let server = Wsloop::start(&[]);
+    for (path, content_type) in
+        [("/assets/client.js", "text/javascript"), ("/assets/client.d.ts", "text/plain")]
+    {
+        let file = get(&server, path);
+        assert_eq!(file.header("Access-Control-Allow-Origin"), Some("*"), "{path}");
+        assert_eq!(file.header("Cross-Origin-Resource-Policy"), Some("cross-origin"), "{path}");
+        assert!(file.header("Content-Type").unwrap_or_default().starts_with(content_type), "{path}");
+        assert!(!file.text().contains("import "), "{path} can be fetched alone");
+    }
+    for path in ["/", "/assets/chat.js"] {
+        let file = get(&server, path);
+        assert_eq!(file.header("Access-Control-Allow-Origin"), None, "{path}");
+        assert_eq!(file.header("Cross-Origin-Resource-Policy"), Some("same-origin"), "{path}");
+    }
+}
+
 #[test]
 fn liveness_is_plain_text() {
     let server = Wsloop::start(&[]);
