@@ -11,7 +11,7 @@ mod hostile;
 mod looks;
 mod names;
 mod people;
-mod reading;
+mod place;
 mod refusals;
 mod room;
 mod talking;
