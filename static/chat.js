@@ -7,12 +7,17 @@
  *   #status (data-phase: connecting, connected, waiting, disconnected) #countdown #rtt #connect #disconnect
  */
 
+import { alone } from "/assets/alone.js";
+import { announcer } from "/assets/announcer.js";
 import { composer } from "/assets/composer.js";
 import { connection } from "/assets/connection.js";
 import { log } from "/assets/log.js";
+import { menu } from "/assets/menu.js";
 import { notices } from "/assets/notices.js";
 import { byId, on, tell } from "/assets/page.js";
 import { people } from "/assets/people.js";
+import { rail } from "/assets/rail.js";
+import { roving } from "/assets/roving.js";
 import { room, rooms, visitor } from "/assets/visitor.js";
 
 const HISTORY_PAGE = 50;
@@ -36,6 +41,7 @@ connection.onPhase = (phase, words, countdown) => {
   }
   if (phase === "connected") {
     tell("hint", "");
+    visitor.showOwn(connection.you.name);
   }
 };
 
@@ -56,6 +62,7 @@ let asksForOlder = false;
 function askForOlder(before) {
   if (!asksForOlder && connection.phase === "connected") {
     asksForOlder = true;
+    announcer.busy(true);
     connection.send({ type: "history", before, limit: HISTORY_PAGE });
   }
 }
@@ -72,6 +79,7 @@ log.onOlder = () => {
 const events = {
   welcome(event) {
     asksForOlder = false; // The answer, if one was awaited, is lost with its connection.
+    announcer.busy(false);
     if (event.isAnew) {
       composer.countAnew();
       log.countAnew();
@@ -104,6 +112,7 @@ const events = {
     hasOlder = more;
     const said = messages.filter(({ type }) => type === "say");
     log.older(said.map((event) => ({ ...event, isMine: event.from.id === connection.you.id })));
+    announcer.busy(false);
   },
 
   ack(event) {
@@ -153,15 +162,16 @@ const events = {
   },
 };
 
-connection.onEvent = (event) => events[event.type]?.(event);
+connection.onEvent = (event) => {
+  events[event.type]?.(event);
+  alone.after(event);
+  rail.after(event);
+};
+
+log.onNew = (lines) => announcer.lines(lines);
+composer.mayWrite = (next) => visitor.isNamed(next);
 
 /* ---- What is done at the page ---- */
-
-/** However the dialog was left, by Escape too. */
-function join() {
-  visitor.join();
-  composer.focusUnlessPhone();
-}
 
 function onVisibilityChange() {
   log.looked();
@@ -183,7 +193,7 @@ function listen() {
   on("nameless", "click", () => visitor.use(""));
   on("name-form", "submit", (event) => visitor.submit(event));
   on("name", "input", () => visitor.written());
-  on("name-dialog", "close", join);
+  on("name-dialog", "close", () => composer.focusUnlessPhone());
   on("people", "click", () => people.open());
   on("people-load", "click", () => people.loadMore());
   on("people-close", "click", () => byId("people-dialog").close());
@@ -192,6 +202,7 @@ function listen() {
   on("rooms-form", "submit", (event) => rooms.submit(event));
   on("rooms-close", "click", () => byId("rooms-dialog").close());
   on("copy", "click", () => rooms.copyLink());
+  [alone, menu, people, rail, roving].forEach((one) => one.listen());
   document.addEventListener("visibilitychange", onVisibilityChange);
   addEventListener("online", () => connection.retryNow());
   // Says goodbye. A browser may bring the page back later; then it joins again.
@@ -200,8 +211,10 @@ function listen() {
 }
 
 byId("room").textContent = room;
+byId("room").title = room; // Where there is no room for all of it.
 log.room = room;
 visitor.recall();
 listen();
 log.showCounts();
-visitor.known ? join() : visitor.ask();
+connection.connect();
+composer.focusUnlessPhone();

@@ -27,10 +27,13 @@ export const composer = {
   /** Lines of one's own messages that are acknowledged and have not come back yet, by number. */
   acknowledged: new Map(),
 
+  /** Whether one may write, which the page knows; if not yet, it does what it is given as soon as one may. */
+  mayWrite: () => true,
+
   submit(event) {
-    event.preventDefault();
+    event?.preventDefault();
     const text = message.value;
-    if (accepted("message", "hint", refusal(text))) {
+    if (accepted("message", "hint", refusal(text)) && this.mayWrite(() => this.submit())) {
       message.value = "";
       this.send(text);
       this.goToNewest();

@@ -3,18 +3,13 @@
  * text, never as markup; links are made of http and https addresses only.
  *
  * Knows nothing but what it is given, and the clock and the calendar of the reader.
- * Makes .line.say (.mine or .theirs, data-seq, data-state: sending, sent, failed), and paragraphs of other classes.
+ * Makes .line.say (an article; .mine or .theirs, data-seq, data-state: sending, sent, failed; with the face of who
+ * says it), and paragraphs of other classes.
  */
 
-const COLOURS = 8;
-const ADDRESS = /\bhttps?:\/\/[^\s<>"'`]+/giu;
+import { putFace } from "/assets/faces.js";
 
-/** One of the few colour classes, the same for the same name everywhere. */
-function colourOf(who) {
-  // FNV-1a; its upper bits are the mixed ones.
-  const hash = [...who].reduce((sum, character) => Math.imul(sum ^ character.codePointAt(0), 0x0100_0193), 0x811c_9dc5);
-  return `colour-${(hash >>> 24) % COLOURS}`;
-}
+const ADDRESS = /\bhttps?:\/\/[^\s<>"'`]+/giu;
 
 function span(className, text) {
   const element = document.createElement("span");
@@ -53,6 +48,8 @@ function linked(text) {
   return element;
 }
 
+const short = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const whole = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
 const two = (number) => String(number).padStart(2, "0");
 const clock = (date) => `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 const dayOf = (date) => `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
@@ -64,11 +61,25 @@ export function dayWords(day) {
   return day === dayOf(new Date()) ? `Today, ${shown}` : shown;
 }
 
+/** The time of a message: drawn short, as the reader writes it; read out and copied as `HH:MM:SS `. */
+function timeOf(date) {
+  const element = document.createElement("time");
+  element.className = "time";
+  element.dateTime = date.toISOString();
+  element.title = whole.format(date);
+  element.dataset.short = short.format(date);
+  element.append(span("unseen", `${clock(date)} `));
+  return element;
+}
+
 /** A message as a line: `HH:MM:SS WHO say: TEXT`. */
 export function messageLine({ time, from, text, seq, isMine, state }) {
   const date = new Date(time);
-  const element = paragraph("line say", [["time", `${clock(date)} `], ["who", from.name], ["unseen", " say: "], ["text", text]]);
-  element.classList.add(colourOf(from.name), isMine ? "mine" : "theirs");
+  const element = paragraph("line say", [["who", from.name], ["unseen", " say: "], ["text", text]]);
+  element.prepend(timeOf(date));
+  element.setAttribute("role", "article");
+  element.classList.add(isMine ? "mine" : "theirs");
+  putFace(element, from.name);
   element.dataset.day = dayOf(date);
   element.dataset.turn = `${clock(date).slice(0, 5)} ${from.id}`;
   if (seq !== undefined) {

@@ -21,6 +21,7 @@ const newer = byId("newer");
 export const log = {
   room: "",
   onOlder() {}, // The reader has come to the top.
+  onNew() {}, // These lines have come, and are shown.
   waiting: [],
   scheduled: false,
   pinned: true, // The reader is at the bottom and wants to stay there.
@@ -87,6 +88,7 @@ export const log = {
       last = this.follow(fragment, last, element);
     }
     box.insertBefore(fragment, pending);
+    this.onNew(made);
     while (box.childElementCount > LINES_MAX) {
       box.firstElementChild.remove();
     }

@@ -3,14 +3,18 @@
  *
  * In a room of up to a hundred people each who comes and goes is told. In a larger one people are only counted: there
  * the list is loaded by pages while it is looked at, from its beginning on, and loaded anew when the count changes.
+ * The list is in a dialog; where there is room for it, in a column of the page, which the same button shows and hides.
  * Knows the connection, to ask for people and to say which of them is oneself.
- * Ids: #people #people-dialog #people-list #people-more (how many of all are shown) #people-load #people-close
+ * Ids: #people #people-dialog #people-column #people-panel (in one of them) #people-list #people-more (how many of all
+ *      are shown) #people-load #people-close
  */
 
 import { connection } from "/assets/connection.js";
+import { putFace } from "/assets/faces.js";
 import { byId, tell } from "/assets/page.js";
 
 const PAGE = 100;
+const hasColumn = matchMedia("(min-width: 1100px)"); // As in panels.css.
 
 const numberOf = (id) => Number(id.slice(1));
 const written = (number) => number.toLocaleString("en");
@@ -24,10 +28,44 @@ export const people = {
   asked: 0, // The number behind which people were asked for.
   isOld: false, // The count has changed since then.
 
-  open() {
-    byId("people-dialog").showModal();
+  listen() {
+    hasColumn.addEventListener("change", () => this.place());
+    this.place();
+  },
+
+  /** Puts the list where there is room for it. */
+  place() {
+    const isColumn = hasColumn.matches;
+    byId("people-dialog").close();
+    byId(isColumn ? "people-column" : "people-dialog").append(byId("people-panel"));
+    byId("people-column").hidden = !isColumn;
+    this.placed();
+  },
+
+  placed() {
+    const button = byId("people");
+    if (hasColumn.matches) {
+      button.removeAttribute("aria-haspopup");
+      button.setAttribute("aria-expanded", String(!byId("people-column").hidden));
+    } else {
+      button.removeAttribute("aria-expanded");
+      button.setAttribute("aria-haspopup", "dialog");
+    }
     this.end = 0;
     this.refresh();
+  },
+
+  isLookedAt() {
+    return hasColumn.matches ? !byId("people-column").hidden : byId("people-dialog").open;
+  },
+
+  open() {
+    if (hasColumn.matches) {
+      byId("people-column").hidden = !byId("people-column").hidden;
+    } else {
+      byId("people-dialog").showModal();
+    }
+    this.placed();
   },
 
   /** With a new connection; an answer that was due is lost with the one before. */
@@ -70,7 +108,7 @@ export const people = {
 
   /** Asks for the list from its beginning to where it is loaded, if it is looked at and may be old. */
   refresh() {
-    if (this.isCounted && byId("people-dialog").open) {
+    if (this.isCounted && this.isLookedAt()) {
       this.isOld = this.isAsking;
       this.isAsking || this.ask(0);
     }
@@ -114,6 +152,7 @@ export const people = {
     byId("people-list").replaceChildren(...names.map(([id, name]) => {
       const item = document.createElement("li");
       item.textContent = id === connection.you.id ? `${name} (you)` : name;
+      putFace(item, name);
       return item;
     }));
     const isPart = names.length < this.count;
@@ -122,7 +161,7 @@ export const people = {
     const hadFocus = document.activeElement === load;
     load.hidden = !isPart;
     if (load.hidden && hadFocus) {
-      byId("people-close").focus();
+      byId(hasColumn.matches ? "people-list" : "people-close").focus();
     }
   },
 };

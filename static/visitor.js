@@ -3,11 +3,12 @@
  * what this browser remembers of them.
  *
  * Knows the rules for names, and the connection, which is told the name.
- * Ids: #rename #name-dialog #name-form #name #name-save #nameless #name-hint
+ * Ids: #rename #own-name #name-dialog #name-form #name #name-save #nameless #name-hint
  *      #room #rooms #rooms-dialog #rooms-form #link #copy #recent #other-room #go #rooms-hint #rooms-close
  */
 
 import { connection } from "/assets/connection.js";
+import { putFace } from "/assets/faces.js";
 import { nameRefusal, roomRefusal } from "/assets/names.js";
 import { accepted, byId, tell } from "/assets/page.js";
 
@@ -32,7 +33,8 @@ export const visitor = {
   name: "",
   /** Whether the visitor has answered what it wants to be called. */
   known: false,
-  joined: false,
+  /** What is to be done once there is an answer. */
+  next() {},
 
   recall() {
     try {
@@ -43,6 +45,13 @@ export const visitor = {
     } catch {
       // A browser may forbid the storage; then the page asks at each visit.
     }
+    this.showOwn(this.name);
+  },
+
+  /** What one is called, where one writes. */
+  showOwn(name) {
+    tell("own-name", name || "no name yet");
+    putFace(byId("rename"), name || "?");
   },
 
   remember() {
@@ -53,9 +62,15 @@ export const visitor = {
     }
   },
 
-  ask() {
+  /** Reading needs no name. Who writes is asked first, once; true if that is settled, else `next` is done later. */
+  isNamed(next) {
+    this.known || this.ask(next);
+    return this.known;
+  },
+
+  ask(next = () => {}) {
+    this.next = next;
     byId("name").value = this.name;
-    byId("name-save").textContent = this.joined ? "Use this name" : "Join";
     tell("name-hint", "");
     byId("name-dialog").showModal();
     byId("name").select();
@@ -79,20 +94,17 @@ export const visitor = {
     connection.name = name;
     this.remember();
     byId("name-dialog").close();
-    if (!changed || !this.joined) {
-      return;
-    }
-    if (connection.phase === "connected") {
-      connection.send({ type: "name", name: name || `guest${connection.you.id.slice(1)}` });
-    } else if (connection.phase !== "disconnected") {
-      connection.connect();
-    }
+    changed && this.tellServer();
+    this.next();
   },
 
-  /** Whoever has not joined yet joins now. */
-  join() {
-    if (!this.joined) {
-      this.joined = true;
+  tellServer() {
+    if (connection.phase === "connected") {
+      connection.send({ type: "name", name: this.name || `guest${connection.you.id.slice(1)}` });
+      return;
+    }
+    this.showOwn(this.name);
+    if (connection.phase !== "disconnected") {
       connection.connect();
     }
   },
@@ -101,8 +113,13 @@ export const visitor = {
 /* ---- Where you are ---- */
 
 export const rooms = {
+  key: ROOMS_KEY,
+
+  /** The invitation to this room. */
+  link: () => location.origin + location.pathname,
+
   open() {
-    byId("link").value = location.origin + location.pathname;
+    byId("link").value = this.link();
     byId("other-room").value = "";
     this.showRecent();
     tell("rooms-hint", "");
@@ -117,14 +134,14 @@ export const rooms = {
     }
   },
 
-  async copyLink() {
-    byId("link").select();
+  async copyLink(linkId = "link", hintId = "rooms-hint") {
+    byId(linkId).select();
     try {
-      await navigator.clipboard.writeText(byId("link").value);
-      tell("rooms-hint", "The link is copied.");
+      await navigator.clipboard.writeText(byId(linkId).value);
+      tell(hintId, "The link is copied.");
     } catch {
       // Browsers allow it on https and on this machine only.
-      tell("rooms-hint", "The link is selected: copy it with Ctrl+C or the menu of your browser.");
+      tell(hintId, "The link is selected: copy it with Ctrl+C or the menu of your browser.");
     }
   },
 
@@ -149,11 +166,18 @@ export const rooms = {
 
   showRecent() {
     const others = this.recent().filter((name) => name !== room);
-    byId("recent").replaceChildren(...others.map((name) => {
-      const link = document.createElement("a");
-      link.href = pathOf(name);
-      link.textContent = name;
-      return link;
-    }));
+    byId("recent").replaceChildren(...others.map((name) => this.linkTo(name)));
+  },
+
+  /** This room and those of the last visits, in an order that stays as it is while one goes from room to room. */
+  all() {
+    return [...new Set([room, ...this.recent()])].sort((one, other) => one.localeCompare(other));
+  },
+
+  linkTo(name) {
+    const link = document.createElement("a");
+    link.href = pathOf(name);
+    link.textContent = name;
+    return link;
   },
 };

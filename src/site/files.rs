@@ -10,31 +10,42 @@ const HTML: &str = "text/html; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const DRAWING: &str = "image/svg+xml";
+const MANIFEST: &str = "application/manifest+json";
 
 /// What `/assets/FILE` can be: name, type and content of each.
 const ASSETS: &[(&str, &str, &str)] = &[
     ("chat.css", STYLE, include_str!("../../static/chat.css")),
+    ("frame.css", STYLE, include_str!("../../static/frame.css")),
     ("messages.css", STYLE, include_str!("../../static/messages.css")),
+    ("panels.css", STYLE, include_str!("../../static/panels.css")),
+    ("theme.js", SCRIPT, include_str!("../../static/theme.js")),
+    ("alone.js", SCRIPT, include_str!("../../static/alone.js")),
+    ("announcer.js", SCRIPT, include_str!("../../static/announcer.js")),
     ("chat.js", SCRIPT, include_str!("../../static/chat.js")),
     ("composer.js", SCRIPT, include_str!("../../static/composer.js")),
     ("connection.js", SCRIPT, include_str!("../../static/connection.js")),
+    ("faces.js", SCRIPT, include_str!("../../static/faces.js")),
     ("line.js", SCRIPT, include_str!("../../static/line.js")),
     ("log.js", SCRIPT, include_str!("../../static/log.js")),
+    ("menu.js", SCRIPT, include_str!("../../static/menu.js")),
     ("names.js", SCRIPT, include_str!("../../static/names.js")),
     ("notices.js", SCRIPT, include_str!("../../static/notices.js")),
     ("page.js", SCRIPT, include_str!("../../static/page.js")),
     ("people.js", SCRIPT, include_str!("../../static/people.js")),
+    ("rail.js", SCRIPT, include_str!("../../static/rail.js")),
+    ("roving.js", SCRIPT, include_str!("../../static/roving.js")),
     ("visitor.js", SCRIPT, include_str!("../../static/visitor.js")),
     ("favicon.svg", DRAWING, include_str!("../../static/favicon.svg")),
+    ("manifest.webmanifest", MANIFEST, include_str!("../../static/manifest.webmanifest")),
     ("dashboard.css", STYLE, include_str!("../../static/dashboard.css")),
     ("dashboard.js", SCRIPT, include_str!("../../static/dashboard.js")),
     ("uplot.css", STYLE, include_str!("../../static/uplot/uplot.css")),
     ("uplot.js", SCRIPT, include_str!("../../static/uplot/uplot.js")),
 ];
 
-/// The page may load its own script and style and speak to this server; nothing else, from nowhere.
+/// The page may load its own script, style and manifest and speak to this server; nothing else, from nowhere.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// All files.
 #[derive(Debug)]

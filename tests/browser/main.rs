@@ -9,7 +9,10 @@ mod hostile;
 mod looks;
 mod names;
 mod people;
+mod rail;
+mod reading;
 mod room;
+mod screens;
 mod talking;
 
 use std::time::Duration;
