@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod axe;
 mod connection;
 mod dashboard;
 mod hostile;
