@@ -7,16 +7,21 @@
  * The ids, which the tests use too, are told at the head of the module that shows them.
  */
 
+import { alone } from "/assets/alone.js";
+import { announcer } from "/assets/announcer.js";
 import { completion } from "/assets/completion.js";
 import { composer } from "/assets/composer.js";
 import { connection } from "/assets/connection.js";
 import { kept } from "/assets/kept.js";
 import { known } from "/assets/known.js";
 import { log } from "/assets/log.js";
+import { menu } from "/assets/menu.js";
 import { notices } from "/assets/notices.js";
 import { byId, on, tell } from "/assets/page.js";
 import { people } from "/assets/people.js";
 import { presence } from "/assets/presence.js";
+import { rail } from "/assets/rail.js";
+import { roving } from "/assets/roving.js";
 import { closeWords, watchConnection } from "/assets/status.js";
 import { unread } from "/assets/unread.js";
 import { room, rooms, visitor } from "/assets/visitor.js";
@@ -32,10 +37,15 @@ const ERROR_WORDS = {
 
 let hasOlder = false;
 
+function askForHistory(before) {
+  connection.askForHistory(before);
+  announcer.busy(connection.isAskingHistory);
+}
+
 function askForOlder() {
   const oldest = log.oldest();
   if (hasOlder && oldest !== undefined) {
-    connection.askForHistory(oldest);
+    askForHistory(oldest);
   }
 }
 
@@ -55,12 +65,14 @@ const events = {
   phase({ phase, code, reason, wasOpen }) {
     if (phase === "connected") {
       tell("hint", "");
+      visitor.showOwn(connection.you.name);
     } else if (wasOpen) {
       log.note(`Connection lost${closeWords(code, reason)}. What you write now is sent when it is back.`);
     }
   },
 
   welcome(event) {
+    announcer.busy(false);
     if (event.isAnew) {
       composer.countAnew();
       log.countAnew();
@@ -74,7 +86,7 @@ const events = {
     visitor.isCalled(event.you.name);
     unread.welcome(event);
     if (!event.recovered) {
-      connection.askForHistory(event.seq + 1);
+      askForHistory(event.seq + 1);
     }
     rooms.remember();
     composer.restore();
@@ -101,6 +113,7 @@ const events = {
       log.begin(beginningWords());
     }
     unread.cameOlder(hasOlder);
+    announcer.busy(false);
   },
 
   ack(event) {
@@ -149,13 +162,17 @@ const events = {
   },
 };
 
-/* ---- What is done at the page ---- */
-
-/** However the dialog was left, by Escape too. */
-function join() {
-  visitor.join();
-  composer.focusUnlessPhone();
+/** What happens goes to its own part of the page first, then to those that look on. */
+function handle(handler, event) {
+  handler(event);
+  alone.after(event);
+  rail.after(event);
 }
+
+log.onNew = (lines) => announcer.lines(lines);
+composer.mayWrite = (next) => visitor.isNamed(next);
+
+/* ---- What is done at the page ---- */
 
 /** A click on a name mentions it; one that ends a selection does not. */
 function onLogClick(event) {
@@ -201,7 +218,7 @@ function onBeforeUnload(event) {
 }
 
 function listen() {
-  Object.entries(events).forEach(([type, handler]) => connection.on(type, handler));
+  Object.entries(events).forEach(([type, handler]) => connection.on(type, (event) => handle(handler, event)));
   watchConnection();
   on("composer", "submit", (event) => composer.submit(event));
   on("message", "keydown", (event) => composer.pressed(event));
@@ -215,7 +232,7 @@ function listen() {
   on("nameless", "click", () => visitor.use(""));
   on("name-form", "submit", (event) => visitor.submit(event));
   on("name", "input", () => visitor.written());
-  on("name-dialog", "close", join);
+  on("name-dialog", "close", () => composer.focusUnlessPhone());
   on("people", "click", () => people.open());
   on("people-dialog", "close", () => people.closed());
   on("people-load", "click", () => people.loadMore());
@@ -225,6 +242,7 @@ function listen() {
   on("rooms-form", "submit", (event) => rooms.submit(event));
   on("rooms-close", "click", () => byId("rooms-dialog").close());
   on("copy", "click", () => rooms.copyLink());
+  [alone, menu, people, rail, roving].forEach((one) => one.listen());
   document.addEventListener("visibilitychange", onVisibilityChange);
   addEventListener("pagehide", onPageHide);
   addEventListener("pageshow", onPageShow);
@@ -232,6 +250,7 @@ function listen() {
 }
 
 byId("room").textContent = room;
+byId("room").title = room; // Where there is no room for all of it.
 log.room = room;
 log.onOlder = askForOlder;
 log.onTrimmed = () => { hasOlder = true; };
@@ -246,4 +265,5 @@ completion.start();
 listen();
 log.showCounts();
 composer.restore();
-visitor.known ? join() : visitor.ask();
+connection.connect();
+composer.focusUnlessPhone();

@@ -61,13 +61,17 @@ export const composer = {
   failed: new Set(),
   keeper: 0,
 
+  /** Whether one may write, which the page knows; if not yet, it does what it is given as soon as one may. */
+  mayWrite: () => true,
+
   submit(event) {
-    event.preventDefault();
+    event?.preventDefault();
     const text = message.value;
     const isCommand = text.startsWith("/");
     const order = isCommand ? obey(text) : { text };
     const why = order.refusal || (order.text === undefined ? "" : refusal(order.text));
-    if (accepted("message", "hint", why)) {
+    const mayWrite = () => order.text === undefined || this.mayWrite(() => this.submit());
+    if (accepted("message", "hint", why) && mayWrite()) {
       message.value = "";
       order.text === undefined || this.send(order.text);
       this.keep();

@@ -3,21 +3,13 @@
  * text, never as HTML; rendered.js makes the elements that a message has.
  *
  * Knows what it is given, whom a message can mention, and the clock and the calendar of the reader.
- * Makes .line.say (.mine or .theirs, .mentions-me, data-seq, data-state: sending, sent, failed), and paragraphs of
- * other classes.
+ * Makes .line.say (an article; .mine or .theirs, .mentions-me, data-seq, data-state: sending, sent, failed; with the
+ * face of who says it), and paragraphs of other classes.
  */
 
+import { putFace } from "/assets/faces.js";
 import { known } from "/assets/known.js";
 import { rendered } from "/assets/rendered.js";
-
-const COLOURS = 8;
-
-/** One of the few colour classes, the same for the same name everywhere. */
-function colourOf(who) {
-  // FNV-1a; its upper bits are the mixed ones.
-  const hash = [...who].reduce((sum, character) => Math.imul(sum ^ character.codePointAt(0), 0x0100_0193), 0x811c_9dc5);
-  return `colour-${(hash >>> 24) % COLOURS}`;
-}
 
 function span(className, text) {
   const element = document.createElement("span");
@@ -42,6 +34,8 @@ function block(className, ...children) {
   return element;
 }
 
+const short = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const whole = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
 const two = (number) => String(number).padStart(2, "0");
 const clock = (date) => `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 const dayOf = (date) => `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
@@ -53,13 +47,26 @@ export function dayWords(day) {
   return day === dayOf(new Date()) ? `Today, ${shown}` : shown;
 }
 
+/** The time of a message: drawn short, as the reader writes it; read out and copied as `HH:MM:SS `. */
+function timeOf(date) {
+  const element = document.createElement("time");
+  element.className = "time";
+  element.dateTime = date.toISOString();
+  element.title = whole.format(date);
+  element.dataset.short = short.format(date);
+  element.append(span("unseen", `${clock(date)} `));
+  return element;
+}
+
 /** A message as a line: `HH:MM:SS WHO say: TEXT`. */
 export function messageLine({ time, from, text, seq, isMine, state }) {
   const date = new Date(time);
-  const head = [span("time", `${clock(date)} `), span("who", from.name), span("unseen", " say: ")];
+  const head = [timeOf(date), span("who", from.name), span("unseen", " say: ")];
   const element = block("line say", ...head, block("text", ...rendered(known.parse(text))));
-  element.classList.add(colourOf(from.name), isMine ? "mine" : "theirs");
+  element.setAttribute("role", "article");
+  element.classList.add(isMine ? "mine" : "theirs");
   element.classList.toggle("mentions-me", !isMine && element.querySelector(".mention.me") !== null);
+  putFace(element, from.name);
   element.dataset.day = dayOf(date);
   element.dataset.turn = `${clock(date).slice(0, 5)} ${from.id}`;
   if (seq !== undefined) {

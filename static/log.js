@@ -31,6 +31,7 @@ export const log = {
   onOlder() {}, // The reader has come to the top.
   onTrimmed() {}, // Lines have left the page.
   onShown() {}, // What is in view has changed.
+  onNew() {}, // These lines have come, and are shown.
   waiting: [],
   scheduled: false,
   pinned: true, // The reader is at the bottom and wants to stay there.
@@ -113,6 +114,7 @@ export const log = {
       last = this.follow(fragment, last, element);
     }
     box.insertBefore(fragment, pending);
+    this.onNew(made);
     this.trim();
     this.pinned ? this.toBottom() : this.showCounts();
     this.onShown();

@@ -3,11 +3,12 @@
  * what this browser remembers of them.
  *
  * Knows the rules for names, and the connection, which is told the name.
- * Ids: #rename #name-dialog #name-form #name #name-save #nameless #name-hint
+ * Ids: #rename #own-name #name-dialog #name-form #name #name-save #nameless #name-hint
  *      #room #rooms #rooms-dialog #rooms-form #link #copy #recent #other-room #go #rooms-hint #rooms-close
  */
 
 import { connection } from "/assets/connection.js";
+import { putFace } from "/assets/faces.js";
 import { nameRefusal, roomRefusal } from "/assets/names.js";
 import { accepted, byId, tell } from "/assets/page.js";
 
@@ -32,9 +33,10 @@ export const visitor = {
   name: "",
   /** Whether the visitor has answered what it wants to be called. */
   known: false,
-  joined: false,
   called: "",
   onTaken() {},
+  /** What is to be done once there is an answer. */
+  next() {},
 
   recall() {
     try {
@@ -45,6 +47,13 @@ export const visitor = {
     } catch {
       // A browser may forbid the storage; then the page asks at each visit.
     }
+    this.showOwn(this.name);
+  },
+
+  /** What one is called, where one writes. */
+  showOwn(name) {
+    tell("own-name", name || "no name yet");
+    putFace(byId("rename"), name || "?");
   },
 
   remember() {
@@ -55,9 +64,15 @@ export const visitor = {
     }
   },
 
-  ask() {
+  /** Reading needs no name. Who writes is asked first, once; true if that is settled, else `next` is done later. */
+  isNamed(next) {
+    this.known || this.ask(next);
+    return this.known;
+  },
+
+  ask(next = () => {}) {
+    this.next = next;
     byId("name").value = this.name;
-    byId("name-save").textContent = this.joined ? "Use this name" : "Join";
     tell("name-hint", "");
     byId("name-dialog").showModal();
     byId("name").select();
@@ -82,7 +97,9 @@ export const visitor = {
     byId("name-dialog").close();
     if (changed) {
       connection.rename(name);
+      connection.phase === "connected" || this.showOwn(name);
     }
+    this.next();
   },
 
   /** The server calls the visitor so: by the name that it wants, or if that is somebody's, with a number. */
@@ -92,21 +109,18 @@ export const visitor = {
     }
     this.called = name;
   },
-
-  /** Whoever has not joined yet joins now. */
-  join() {
-    if (!this.joined) {
-      this.joined = true;
-      connection.connect();
-    }
-  },
 };
 
 /* ---- Where you are ---- */
 
 export const rooms = {
+  key: ROOMS_KEY,
+
+  /** The invitation to this room. */
+  link: () => location.origin + location.pathname,
+
   open() {
-    byId("link").value = location.origin + location.pathname;
+    byId("link").value = this.link();
     byId("other-room").value = "";
     this.showRecent();
     tell("rooms-hint", "");
@@ -121,14 +135,14 @@ export const rooms = {
     }
   },
 
-  async copyLink() {
-    byId("link").select();
+  async copyLink(linkId = "link", hintId = "rooms-hint") {
+    byId(linkId).select();
     try {
-      await navigator.clipboard.writeText(byId("link").value);
-      tell("rooms-hint", "The link is copied.");
+      await navigator.clipboard.writeText(byId(linkId).value);
+      tell(hintId, "The link is copied.");
     } catch {
       // Browsers allow it on https and on this machine only.
-      tell("rooms-hint", "The link is selected: copy it with Ctrl+C or the menu of your browser.");
+      tell(hintId, "The link is selected: copy it with Ctrl+C or the menu of your browser.");
     }
   },
 
@@ -153,11 +167,18 @@ export const rooms = {
 
   showRecent() {
     const others = this.recent().filter((name) => name !== room);
-    byId("recent").replaceChildren(...others.map((name) => {
-      const link = document.createElement("a");
-      link.href = pathOf(name);
-      link.textContent = name;
-      return link;
-    }));
+    byId("recent").replaceChildren(...others.map((name) => this.linkTo(name)));
+  },
+
+  /** This room and those of the last visits, in an order that stays as it is while one goes from room to room. */
+  all() {
+    return [...new Set([room, ...this.recent()])].sort((one, other) => one.localeCompare(other));
+  },
+
+  linkTo(name) {
+    const link = document.createElement("a");
+    link.href = pathOf(name);
+    link.textContent = name;
+    return link;
   },
 };

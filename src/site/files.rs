@@ -11,13 +11,19 @@ const STYLE: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const DRAWING: &str = "image/svg+xml";
 const TYPES: &str = "text/plain; charset=utf-8";
+const MANIFEST: &str = "application/manifest+json";
 
 /// What `/assets/FILE` can be: name, type and content of each.
 const ASSETS: &[(&str, &str, &str)] = &[
     ("chat.css", STYLE, include_str!("../../static/chat.css")),
+    ("frame.css", STYLE, include_str!("../../static/frame.css")),
     ("messages.css", STYLE, include_str!("../../static/messages.css")),
     ("markup.css", STYLE, include_str!("../../static/markup.css")),
     ("addresses.js", SCRIPT, include_str!("../../static/addresses.js")),
+    ("panels.css", STYLE, include_str!("../../static/panels.css")),
+    ("theme.js", SCRIPT, include_str!("../../static/theme.js")),
+    ("alone.js", SCRIPT, include_str!("../../static/alone.js")),
+    ("announcer.js", SCRIPT, include_str!("../../static/announcer.js")),
     ("chat.js", SCRIPT, include_str!("../../static/chat.js")),
     ("client.d.ts", TYPES, include_str!("../../static/client.d.ts")),
     ("client.js", SCRIPT, include_str!("../../static/client.js")),
@@ -26,6 +32,7 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("composer.js", SCRIPT, include_str!("../../static/composer.js")),
     ("connection.js", SCRIPT, include_str!("../../static/connection.js")),
     ("emoji.js", SCRIPT, include_str!("../../static/emoji.js")),
+    ("faces.js", SCRIPT, include_str!("../../static/faces.js")),
     ("kept.js", SCRIPT, include_str!("../../static/kept.js")),
     ("known.js", SCRIPT, include_str!("../../static/known.js")),
     ("letters.js", SCRIPT, include_str!("../../static/letters.js")),
@@ -33,16 +40,20 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("log.js", SCRIPT, include_str!("../../static/log.js")),
     ("markup.js", SCRIPT, include_str!("../../static/markup.js")),
     ("mentions.js", SCRIPT, include_str!("../../static/mentions.js")),
+    ("menu.js", SCRIPT, include_str!("../../static/menu.js")),
     ("names.js", SCRIPT, include_str!("../../static/names.js")),
     ("notices.js", SCRIPT, include_str!("../../static/notices.js")),
     ("page.js", SCRIPT, include_str!("../../static/page.js")),
     ("people.js", SCRIPT, include_str!("../../static/people.js")),
-    ("rendered.js", SCRIPT, include_str!("../../static/rendered.js")),
     ("presence.js", SCRIPT, include_str!("../../static/presence.js")),
+    ("rail.js", SCRIPT, include_str!("../../static/rail.js")),
+    ("rendered.js", SCRIPT, include_str!("../../static/rendered.js")),
+    ("roving.js", SCRIPT, include_str!("../../static/roving.js")),
     ("status.js", SCRIPT, include_str!("../../static/status.js")),
     ("unread.js", SCRIPT, include_str!("../../static/unread.js")),
     ("visitor.js", SCRIPT, include_str!("../../static/visitor.js")),
     ("favicon.svg", DRAWING, include_str!("../../static/favicon.svg")),
+    ("manifest.webmanifest", MANIFEST, include_str!("../../static/manifest.webmanifest")),
     ("dashboard.css", STYLE, include_str!("../../static/dashboard.css")),
     ("dashboard.js", SCRIPT, include_str!("../../static/dashboard.js")),
     ("dashboard-figures.js", SCRIPT, include_str!("../../static/dashboard-figures.js")),
@@ -56,9 +67,9 @@ const ASSETS: &[(&str, &str, &str)] = &[
 /// What pages of other origins may use: the client of rooms, and its types.
 const SHARED: &[&str] = &["client.d.ts", "client.js"];
 
-/// The page may load its own script and style and speak to this server; nothing else, from nowhere.
+/// The page may load its own script, style and manifest and speak to this server; nothing else, from nowhere.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// All files.
 #[derive(Debug)]

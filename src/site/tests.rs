@@ -93,6 +93,7 @@ const PATHS: &[(&str, &str, &str)] = &[
     ("/assets/chat.js", "200", "400"),
     ("/assets/chat.css", "200", "400"),
     ("/assets/favicon.svg", "200", "400"),
+    ("/assets/manifest.webmanifest", "200", "400"),
     ("/readyz", "200", "400"),
     ("/stats", "Stats", "400"),
     ("/stats/", "404", "404"),

@@ -124,7 +124,8 @@ const NAMES: [&str; 8] = [
 ];
 
 /// What is in the page besides the lines, and whatever ran.
-const OUTSIDE: &str = "[document.querySelectorAll('*:not(#log *)').length, document.title, location.href,
+const OUTSIDE: &str =
+    "[document.querySelectorAll('*:not(#log *, #heard *)').length, document.title, location.href,
     window.pwned ?? 'nothing ran']";
 
 #[test]
@@ -261,8 +262,10 @@ fn assert_harmless(page: &Page, before: &serde_json::Value) {
     let foreign = page.evaluate(
         "[...document.querySelectorAll('#log *')]
             .flatMap((element) => [element.tagName, ...[...element.attributes].map((attribute) => attribute.name)])
-            .filter((name) => !['P', 'DIV', 'SPAN', 'class', 'data-turn', 'data-day', 'data-seq', 'data-state',
-                'A', 'href', 'target', 'rel', 'CODE'].includes(name))",
+            .filter((name) => !['P', 'DIV', 'SPAN', 'class', 'role', 'data-turn', 'data-day', 'data-seq', 'data-state', 'data-initials',
+                'TIME', 'datetime', 'title', 'data-short', 'A', 'href', 'target', 'rel', 'CODE', 'tabindex'].includes(name))
+            .concat([...document.querySelectorAll('#heard *')].map((element) => element.outerHTML)
+                .filter((html) => !/^<p>[^<]*<\\/p>$/.test(html)))",
     );
     let links = page.evaluate(
         "[...document.querySelectorAll('#log a')].filter((link) => !/^https?:\\/\\//.test(link.getAttribute('href'))

@@ -39,26 +39,30 @@ fn a_phone_shows_everything_that_one_needs() {
     let page = browser.blank_page();
     page.set_viewport(320, 568, true);
     page.navigate(&server.http_url("/a-room-with-quite-a-long-name-that-has-to-wrap-somewhere"));
-    assert_fits(&page, &["name", "nameless", "name-save"]);
-    page.type_text(&"W".repeat(32));
-    page.press(Key::Enter);
     wait_for_phase(&page, "connected");
-    assert_fits(&page, &["rename", "rooms", "disconnect", "log", "message", "send"]);
+    assert_fits(&page, &["people", "menu", "log", "rename", "message", "send"]);
     page.click("message");
     page.type_text(&"many words that go on ".repeat(40));
     assert_fits(&page, &["message", "send"]);
     page.press(Key::Enter);
+    assert_fits(&page, &["name", "nameless", "name-save"]);
+    page.type_text(&"W".repeat(32));
+    page.press(Key::Enter);
     page.wait_for("document.querySelectorAll('.mine').length === 1", SOON);
     say(&page, &"W".repeat(600));
     page.wait_for("document.querySelectorAll('.mine').length === 2", SOON);
-    assert_fits(&page, &["rename", "rooms", "disconnect", "log", "message", "send"]);
+    assert_fits(&page, &["people", "menu", "log", "rename", "message", "send"]);
     assert_eq!(
         page.evaluate("(() => { const log = document.querySelector('#log'); return log.scrollWidth <= log.clientWidth; })()"),
         true
     );
+    page.click("menu");
+    assert_fits(&page, &["menu", "rooms", "theme", "disconnect"]);
     page.click("rooms");
     assert_fits(&page, &["link", "copy", "other-room", "go", "rooms-close"]);
     page.click("rooms-close");
+    assert_eq!(focused(&page), "menu", "the tools are put away again");
+    assert_eq!(page.evaluate("document.querySelector('#rooms').offsetHeight"), 0);
     // The room for messages stays the larger part.
     assert_eq!(page.evaluate("document.querySelector('#log').clientHeight > innerHeight / 2"), true);
     assert_no_errors(&page);
@@ -69,31 +73,48 @@ fn everything_can_be_reached_and_done_by_keyboard() {
     let server = Wsloop::start(&[]);
     let browser = Browser::launch();
     let page = browser.page(&server.http_url("/"));
+    wait_for_phase(&page, "connected");
+    page.wait_for("!document.querySelector('#alone').hidden", SOON);
+    assert_eq!(focused(&page), "message");
+    page.type_text("not alone");
+    page.press(Key::Enter);
     assert_eq!(walk(&page, Key::Tab, 2), ["nameless", "name-save"]);
     assert_eq!(walk(&page, Key::ShiftTab, 2), ["nameless", "name"]);
     page.type_text("Ada");
     page.press(Key::Enter);
-    wait_for_phase(&page, "connected");
-    assert_eq!(walk(&page, Key::ShiftTab, 6), ["log", "disconnect", "notify", "rooms", "rename", "people"]);
-    assert_eq!(
-        walk(&page, Key::Tab, 7),
-        ["rename", "rooms", "notify", "disconnect", "log", "message", "send"]
-    );
+    wait_for_line(&page, "not alone");
+    // Without an id: the link to this room.
+    let all = [
+        "people",
+        "rooms",
+        "notify",
+        "theme",
+        "disconnect",
+        "",
+        "rail-more",
+        "log",
+        "rename",
+        "message",
+        "send",
+    ];
+    let back: Vec<&str> = all[..9].iter().rev().copied().collect();
+    assert_eq!(walk(&page, Key::ShiftTab, 9), back);
+    assert_eq!(walk(&page, Key::Tab, 10), all[1..]);
 
-    walk(&page, Key::ShiftTab, 5);
+    walk(&page, Key::ShiftTab, 9);
     assert_eq!(focused(&page), "rooms");
     page.press(Key::Space);
     assert_eq!(focused(&page), "copy");
     assert_eq!(walk(&page, Key::Tab, 3), ["other-room", "go", "rooms-close"]);
     page.press(Key::Escape);
     assert_eq!(focused(&page), "rooms", "a dialog gives the focus back");
-    walk(&page, Key::Tab, 2);
+    walk(&page, Key::Tab, 3);
     page.press(Key::Enter);
     wait_for_phase(&page, "disconnected");
     assert_eq!(focused(&page), "connect");
     page.press(Key::Space);
     wait_for_phase(&page, "connected");
-    assert_eq!(walk(&page, Key::Tab, 2), ["log", "message"]);
+    assert_eq!(walk(&page, Key::Tab, 5), ["", "rail-more", "log", "rename", "message"]);
     page.type_text("by keyboard only");
     page.press(Key::Enter);
     wait_for_line(&page, "by keyboard only");
@@ -105,19 +126,25 @@ fn a_screen_reader_finds_names_for_all_and_hears_what_comes() {
     let server = Wsloop::start(&[]);
     let browser = Browser::launch();
     let page = browser.page(&server.http_url("/"));
+    wait_for_phase(&page, "connected");
+    page.click("rename");
     let asked = named_controls(&page);
-    for control in ["textbox Your name", "button Without a name", "button Join"] {
+    for control in ["textbox Your name", "button Without a name", "button Use this name"] {
         assert!(asked.contains(&control.to_string()), "{control} is missing in {asked:?}");
     }
     page.press(Key::Escape);
-    wait_for_phase(&page, "connected");
     let mut client = Client::join(&server, "/?name=Bo");
     client.send_text("hello");
     wait_for_line(&page, "hello");
     let there = named_controls(&page);
-    for control in
-        ["button Name", "button Rooms", "button Disconnect", "log Messages", "textbox Message", "button Send"]
-    {
+    for control in [
+        "button Your name: guest1",
+        "button Rooms",
+        "button Disconnect",
+        "log Messages",
+        "textbox Message",
+        "button Send",
+    ] {
         assert!(there.contains(&control.to_string()), "{control} is missing in {there:?}");
     }
     page.click("rooms");
@@ -132,7 +159,7 @@ fn a_screen_reader_finds_names_for_all_and_hears_what_comes() {
     page.press(Key::Escape);
 
     // Each place that speaks is a live region from the start: one that is added later is not heard.
-    for id in ["status", "hint", "name-hint", "rooms-hint"] {
+    for id in ["status", "hint", "name-hint", "rooms-hint", "alone-hint"] {
         assert_eq!(page.text(&format!("document.getElementById('{id}').getAttribute('role')")), "status");
     }
     assert_eq!(page.text("document.documentElement.lang"), "en");
@@ -193,6 +220,7 @@ fn who_wants_no_motion_gets_none() {
     let browser = Browser::launch();
     let page = browser.page(&server.http_url("/"));
     let animation = "getComputedStyle(document.querySelector('#name-dialog')).animationName";
+    page.evaluate("document.querySelector('#name-dialog').showModal()");
     page.emulate_media("prefers-reduced-motion", "no-preference");
     assert_eq!(page.text(animation), "appear");
     page.emulate_media("prefers-reduced-motion", "reduce");

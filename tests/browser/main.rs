@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod axe;
 mod client;
 mod commands;
 mod connection;
@@ -12,8 +13,11 @@ mod looks;
 mod names;
 mod people;
 mod place;
+mod rail;
+mod reading;
 mod refusals;
 mod room;
+mod screens;
 mod talking;
 mod texts;
 mod unsent;

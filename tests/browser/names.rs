@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::browser::{Browser, Key, Page};
 use crate::support::client::{Client, without_time};
 use crate::support::server::Wsloop;
-use crate::{SOON, assert_no_errors, focused, join, say, wait_for_line, wait_for_phase, words};
+use crate::{SOON, assert_no_errors, draft, focused, join, say, wait_for_line, wait_for_phase, words};
 
 const DIALOG_OPEN: &str = "document.querySelector('#name-dialog').open";
 
@@ -14,16 +14,27 @@ fn the_name_is_asked_remembered_and_changed() {
     let server = Wsloop::start(&[]);
     let browser = Browser::launch();
     let mut client = Client::join(&server, "/?name=listener");
+    client.send_text("one can read this before one has a name");
+    client.read_text();
     let page = browser.page(&server.http_url("/"));
+    page.wait_for("document.querySelector('.say')?.textContent.endsWith('before one has a name')", SOON);
+    assert_eq!(page.evaluate(DIALOG_OPEN), false, "nobody is asked before it writes");
+    assert!(client.read_text().starts_with("Welcome guest"));
+    say(&page, "hello");
     assert_eq!(page.evaluate(DIALOG_OPEN), true);
     assert_eq!(focused(&page), "name", "one can write at once");
-    assert_eq!(words(&page, "status"), "Not connected", "nobody joins before the answer");
+    assert_eq!(draft(&page), "hello", "nothing is sent before the answer");
     page.type_text("  小林 & <Söhne>  ");
     page.press(Key::Enter);
-    wait_for_phase(&page, "connected");
-    assert_eq!(client.read_text(), "Welcome 小林 & <Söhne> !");
+    assert_eq!(without_time(&client.read_text()), "小林 & <Söhne> say: hello");
+    wait_for_line(&page, "小林 & <Söhne> say: hello");
     assert_eq!(words(&page, "status"), "Connected as 小林 & <Söhne>");
-    assert_eq!(focused(&page), "message", "one can go on writing");
+    assert_eq!(words(&page, "own-name"), "小林 & <Söhne>");
+    assert_eq!(
+        (focused(&page), draft(&page)),
+        ("message".to_owned(), String::new()),
+        "one can go on writing"
+    );
 
     page.reload();
     wait_for_phase(&page, "connected");
@@ -40,15 +51,41 @@ fn the_name_is_asked_remembered_and_changed() {
     say(&page, "it is me");
     assert_eq!(without_time(&client.read_said()), "Lin say: it is me");
     wait_for_line(&page, "it is me");
-    assert_eq!(page.evaluate("document.querySelectorAll('.mine').length"), 1);
+    assert_eq!(page.evaluate("document.querySelectorAll('.mine').length"), 2);
 
     page.click("rename");
     page.click("nameless");
     page.wait_for("/^Connected as guest[0-9]+$/.test(document.querySelector('#status').textContent)", SOON);
     page.reload();
     wait_for_phase(&page, "connected");
+    say(&page, "nobody in particular");
     assert_eq!(page.evaluate(DIALOG_OPEN), false, "no name is an answer too");
+    wait_for_line(&page, "nobody in particular");
     assert_no_errors(&page);
+}
+
+/// The answer may come while there is no connection, or while one is being made.
+#[test]
+fn who_is_asked_while_the_server_is_away_is_heard_under_that_name() {
+    let server = Wsloop::start(&[]);
+    let browser = Browser::launch();
+    let mut client = Client::join(&server, "/?name=listener");
+    let page = browser.page(&server.http_url("/"));
+    wait_for_phase(&page, "connected");
+    client.read_text();
+    page.evaluate(
+        "(() => { const Real = WebSocket; window.isDown = true; window.WebSocket = class extends Real {
+            constructor(url, form) { super(window.isDown ? 'ws://127.0.0.1:1/' : url, form); } };
+            return import('/assets/connection.js').then(({ connection }) => { connection.closed(3000, ''); }); })()",
+    );
+    wait_for_phase(&page, "waiting");
+    say(&page, "from far away");
+    page.type_text("Ada");
+    page.press(Key::Enter);
+    page.wait_for("document.querySelector('.mine[data-state=sending]') !== null", SOON);
+    assert_eq!(words(&page, "own-name"), "Ada");
+    page.evaluate("window.isDown = false; dispatchEvent(new Event('online')); 0");
+    assert_eq!(without_time(&client.read_said()), "Ada say: from far away");
 }
 
 #[test]
@@ -56,6 +93,8 @@ fn a_name_that_cannot_be_is_refused_kindly_and_at_once() {
     let server = Wsloop::start(&[]);
     let browser = Browser::launch();
     let page = browser.page(&server.http_url("/"));
+    wait_for_phase(&page, "connected");
+    page.click("rename");
     let cases = [
         ("W".repeat(33), "at most 32 characters; this one has 33"),
         ("😀".repeat(33), "this one has 33"),
@@ -81,7 +120,7 @@ fn a_name_that_cannot_be_is_refused_kindly_and_at_once() {
     page.evaluate("document.querySelector('#name').value = ' '");
     page.press(Key::Enter);
     assert!(words(&page, "name-hint").contains("go on without one"));
-    assert_eq!(words(&page, "status"), "Not connected");
+    assert!(words(&page, "status").starts_with("Connected as guest"));
 
     // Allowed: 32 characters; a letter composed of two, which is sent as one; an emoji with its invisible mark.
     for (written, name) in [
@@ -108,15 +147,21 @@ fn a_name_that_cannot_be_is_refused_kindly_and_at_once() {
 }
 
 #[test]
-fn who_does_not_answer_joins_without_a_name() {
+fn who_does_not_answer_keeps_what_it_wrote_and_is_asked_again() {
     let server = Wsloop::start(&[]);
     let browser = Browser::launch();
     let page = browser.page(&server.http_url("/"));
-    page.press(Key::Escape);
     wait_for_line(&page, "Welcome guest1 !");
-    assert_eq!(words(&page, "status"), "Connected as guest1");
-    page.reload();
+    say(&page, "not yet");
+    assert_eq!(page.evaluate(DIALOG_OPEN), true);
+    page.press(Key::Escape);
+    page.wait_for("document.activeElement.id === 'message'", SOON);
+    assert_eq!(draft(&page), "not yet");
+    assert_eq!(page.evaluate("document.querySelectorAll('.say').length"), 0);
+    page.press(Key::Enter);
     assert_eq!(page.evaluate(DIALOG_OPEN), true, "an open question is asked again");
+    page.click("nameless");
+    wait_for_line(&page, "guest1 say: not yet");
 }
 
 #[test]
@@ -152,10 +197,10 @@ fn a_browser_that_forbids_storage_can_chat() {
         "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError'); } });",
     );
     page.navigate(&server.http_url("/"));
+    wait_for_phase(&page, "connected");
+    say(&page, "hello");
     page.type_text("Ada");
     page.press(Key::Enter);
-    wait_for_line(&page, "Welcome Ada !");
-    say(&page, "hello");
     wait_for_line(&page, "Ada say: hello");
     assert_no_errors(&page);
 }

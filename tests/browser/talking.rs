@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::browser::{Browser, Key};
+use crate::support::browser::{Browser, Key, Page};
 use crate::support::client::{Client, without_time};
 use crate::support::server::Wsloop;
 use crate::{
@@ -16,7 +16,10 @@ fn two_pages_and_a_client_see_the_same_conversation() {
     let browser = Browser::launch();
     let mut client = Client::connect(&server, &format!("/garden?name={}", encoded("小林")));
     client.read_text();
-    let ada = join(&browser, &server, "/garden", "Ada");
+    // They only listen.
+    let _others = ["Mira Novak", "Noor", "Sam"]
+        .map(|name| Client::connect(&server, &format!("/garden?name={}", encoded(name))));
+    let ada = who_has_been_around(&browser, &server.http_url("/garden"));
     let bo = join(&browser, &server, "/garden", "Bo");
     wait_for_line(&ada, "Bo joined");
 
@@ -39,7 +42,7 @@ fn two_pages_and_a_client_see_the_same_conversation() {
         wait_for_line(&ada, &format!("{who} say: {text}"));
     }
     if let Some(file) = std::env::var_os("WSLOOP_SCREENSHOT") {
-        ada.set_viewport(960, 800, false);
+        ada.set_viewport(1280, 800, false);
         ada.screenshot(Path::new(&file));
     }
 
@@ -62,6 +65,19 @@ fn two_pages_and_a_client_see_the_same_conversation() {
         assert_eq!(shown, heard, "one order, the same text");
         assert_no_errors(page);
     }
+}
+
+/// Ada's page, connected; other rooms are known to it, of which one has something new.
+fn who_has_been_around(browser: &Browser, url: &str) -> Page {
+    let page = browser.blank_page();
+    page.before_load(
+        "localStorage.setItem('wsloop.name', 'Ada');
+         localStorage.setItem('wsloop.rooms', '[\"garden\",\"kitchen\",\"大厅\",\"walks\",\"lobby\"]');
+         localStorage.setItem('wsloop.unseen.walks', '{\"epoch\":\"\",\"seq\":9,\"unseen\":4}');",
+    );
+    page.navigate(url);
+    wait_for_phase(&page, "connected");
+    page
 }
 
 /// Reference server C: Enter sends, an empty message gets a warning.

@@ -130,11 +130,11 @@ fn names_and_emoji_are_suggested_while_one_writes() {
     page.type_text("b");
     wait_for_suggestions(&page, &["[Bo]", "Bob Smith"]);
     wait_for_words(&page, "completions-count", "2 suggestions");
-    page.press(Key::ArrowDown);
+    page.press(Key::Down);
     wait_for_suggestions(&page, &["Bo", "[Bob Smith]"]);
-    page.press(Key::ArrowDown);
+    page.press(Key::Down);
     wait_for_suggestions(&page, &["[Bo]", "Bob Smith"]);
-    page.press(Key::ArrowDown);
+    page.press(Key::Down);
     page.press(Key::Enter);
     assert_eq!(draft(&page), "hello @\"Bob Smith\" ", "Enter takes it and sends nothing");
     wait_for_suggestions(&page, &[]);

@@ -5,10 +5,12 @@ use crate::support::raw::RawClient;
 use crate::support::server::Wsloop;
 
 /// The page's own files and their types.
-const ASSETS: [(&str, &str); 3] = [
+const ASSETS: [(&str, &str); 5] = [
     ("/assets/chat.css", "text/css"),
     ("/assets/chat.js", "text/javascript"),
+    ("/assets/theme.js", "text/javascript"),
     ("/assets/favicon.svg", "image/svg+xml"),
+    ("/assets/manifest.webmanifest", "application/manifest+json"),
 ];
 
 #[test]

@@ -20,6 +20,8 @@ use serde_json::{Value, json};
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Error, Message, WebSocket};
 
+pub use super::key::Key;
+
 /// How long the browser may take to start, and to answer one command, on a machine that is busy with other tests.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -61,27 +63,6 @@ pub struct Page {
     session: String,
     target: String,
     context: String,
-}
-
-/// A key as the DevTools protocol describes it.
-#[derive(Clone, Copy)]
-pub enum Key {
-    /// Enter alone.
-    Enter,
-    /// Enter while Shift is held.
-    ShiftEnter,
-    /// Enter as an input method gets it while it composes.
-    ComposingEnter,
-    /// To the next control.
-    Tab,
-    /// Back to the control before.
-    ShiftTab,
-    /// Leaves a dialog.
-    Escape,
-    /// Presses a button.
-    Space,
-    /// To what is below.
-    ArrowDown,
 }
 
 impl Browser {
@@ -251,16 +232,7 @@ impl Page {
 
     /// Presses a key and lets it go.
     pub fn press(&self, key: Key) {
-        let (name, text, code, modifiers) = match key {
-            Key::Enter => ("Enter", "\r", 13, 0),
-            Key::ShiftEnter => ("Enter", "\r", 13, 8),
-            Key::ComposingEnter => ("Enter", "", 229, 0),
-            Key::Tab => ("Tab", "", 9, 0),
-            Key::ShiftTab => ("Tab", "", 9, 8),
-            Key::Escape => ("Escape", "", 27, 0),
-            Key::Space => (" ", " ", 32, 0),
-            Key::ArrowDown => ("ArrowDown", "", 40, 0),
-        };
+        let (name, text, code, modifiers) = key.described();
         let down = if text.is_empty() { "rawKeyDown" } else { "keyDown" };
         for kind in [down, "keyUp"] {
             let event = json!({
@@ -327,6 +299,11 @@ impl Page {
             .map(|event| text_of(&event["request"], "url"))
             .chain(events("Network.webSocketCreated").map(|event| text_of(&event, "url")))
             .collect()
+    }
+
+    /// The web app manifest that the browser has found, its `url`, and the `errors` that it sees in it.
+    pub fn app_manifest(&self) -> Value {
+        self.call("Page.getAppManifest", json!({}))
     }
 
     /// What a screen reader finds: role, name and whether it can have the focus.

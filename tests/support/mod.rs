@@ -13,6 +13,7 @@ pub mod frames;
 pub mod handshake;
 pub mod http;
 pub mod json;
+pub mod key;
 pub mod limits;
 pub mod memory;
 pub mod random;
