@@ -12,7 +12,7 @@ const log = byId("log");
 let current = null;
 
 const articles = () => [...log.querySelectorAll('[role="article"]')];
-const controls = (line) => line.querySelectorAll("a, button:not(.again)");
+const controls = (line) => line.querySelectorAll("a, button:not(.remedies button)");
 
 /** The last message that is whole in view; where the reading begins. */
 function lastInView(all) {
@@ -36,7 +36,7 @@ function target(key, all) {
 function leave() {
   current?.removeAttribute("tabindex");
   current?.removeAttribute("aria-label");
-  current?.querySelectorAll("a, button:not(.again)").forEach((control) => { control.tabIndex = -1; });
+  current?.querySelectorAll("a, button:not(.remedies button)").forEach((control) => { control.tabIndex = -1; });
   current = null;
   log.tabIndex = 0;
 }
