@@ -194,7 +194,7 @@ fn json() -> Vec<(String, Vec<u8>)> {
     texts.push(("members".to_owned(), r#"{"type":"members"}"#.to_owned()));
     texts.push(("typing".to_owned(), r#"{"type":"typing"}"#.to_owned()));
     for (name, of) in
-        [("the first", 1), ("the tenth", 10), ("the hundredth", 100), ("none that is there", 1 << 40)]
+        [("the first", 1), ("the tenth", 10), ("the hundredth", 100), ("none that is there", 1_u64 << 40)]
     {
         texts.push((format!("react, {name}"), format!(r#"{{"type":"react","seq":{of},"emoji":"👍"}}"#)));
         texts.push((format!("answer, {name}"), format!(r#"{{"type":"say","text":"x","re":{of}}}"#)));
