@@ -7,8 +7,10 @@
  * The ids, which the tests use too, are told at the head of the module that shows them.
  */
 
+import { actions } from "/assets/actions.js";
 import { alone } from "/assets/alone.js";
 import { announcer } from "/assets/announcer.js";
+import { changes } from "/assets/changes.js";
 import { completion } from "/assets/completion.js";
 import { composer } from "/assets/composer.js";
 import { connection } from "/assets/connection.js";
@@ -19,12 +21,14 @@ import { menu } from "/assets/menu.js";
 import { notices } from "/assets/notices.js";
 import { byId, on, tell } from "/assets/page.js";
 import { people } from "/assets/people.js";
+import { permalink } from "/assets/permalink.js";
 import { presence } from "/assets/presence.js";
 import { rail } from "/assets/rail.js";
 import { roving } from "/assets/roving.js";
 import { closeWords, watchConnection } from "/assets/status.js";
 import { unread } from "/assets/unread.js";
 import { room, rooms, visitor } from "/assets/visitor.js";
+import { writing } from "/assets/writing.js";
 
 /** What a request of the page's own was refused for; what was not said is told in its line. */
 const ERROR_WORDS = {
@@ -92,11 +96,13 @@ const events = {
     composer.restore();
   },
 
-  say({ seq, time, from, text }) {
+  say(event) {
+    const { seq, from, text } = event;
     const isMine = from.id === connection.you.id;
     known.heard(from.name);
     const isMeant = !isMine && document.hidden && known.isMeant(text);
-    log.message({ seq, time, from, text, isMine, isMeant, state: isMine ? "sent" : undefined }, composer.cameBack(seq));
+    log.message({ ...event, isMine, isMeant, state: isMine ? "sent" : undefined }, composer.cameBack(seq));
+    writing.stopped(from.id);
     isMine || notices.show(from.name, room, text, isMeant);
   },
 
@@ -113,7 +119,24 @@ const events = {
       log.begin(beginningWords());
     }
     unread.cameOlder(hasOlder);
+    permalink.look();
     announcer.busy(false);
+  },
+
+  edit(event) {
+    changes.edit(event);
+  },
+
+  delete(event) {
+    changes.delete(event);
+  },
+
+  react(event) {
+    changes.react(event);
+  },
+
+  typing(event) {
+    writing.heard(event);
   },
 
   ack(event) {
@@ -142,6 +165,7 @@ const events = {
   },
 
   leave(event) {
+    writing.stopped(event.id);
     presence.left(event);
   },
 
@@ -223,6 +247,7 @@ function listen() {
   on("composer", "submit", (event) => composer.submit(event));
   on("message", "keydown", (event) => composer.pressed(event));
   on("message", "input", () => composer.written());
+  on("about-end", "click", () => composer.end());
   on("newer", "click", () => composer.goToNewest());
   on("unread", "click", () => unread.go());
   on("log", "scroll", () => log.scrolled());
@@ -242,7 +267,7 @@ function listen() {
   on("rooms-form", "submit", (event) => rooms.submit(event));
   on("rooms-close", "click", () => byId("rooms-dialog").close());
   on("copy", "click", () => rooms.copyLink());
-  [alone, menu, people, rail, roving].forEach((one) => one.listen());
+  [actions, alone, menu, people, permalink, rail, roving].forEach((one) => one.listen());
   document.addEventListener("visibilitychange", onVisibilityChange);
   addEventListener("pagehide", onPageHide);
   addEventListener("pageshow", onPageShow);
@@ -264,6 +289,11 @@ notices.recall();
 completion.start();
 listen();
 log.showCounts();
+permalink.askForOlder = () => {
+  askForOlder();
+  return hasOlder;
+};
+permalink.go();
 composer.restore();
 connection.connect();
 composer.focusUnlessPhone();

@@ -3,9 +3,11 @@
  * found again whenever it is lost. What was missed comes with the resume; what was said and not acknowledged is said
  * again, once. Its types are in client.d.ts, an example is examples/guest.html.
  *
- * Knows the server's JSON and what it is given: no document, no storage, no address of a page. Imports nothing, so
- * that it can be fetched alone. What happens is told to those who listen: `room.on("say", (event) => …)`.
+ * Knows the server's JSON and what it is given: no document, no storage, no address of a page. Imports nothing but who
+ * is here (roster.js). What happens is told to those who listen: `room.on("say", (event) => …)`.
  */
+
+import { People } from "./roster.js";
 
 const CONNECT_TIME_MAX_MS = 12_000; // Browsers give a silent host minutes.
 const PAUSE_FLOOR_MS = 300;
@@ -18,8 +20,8 @@ const SILENCE_MAX_MS = 5000; // After a ping. A network that is gone, or a night
 const SILENCE_IN_DOUBT_MS = 1500; // The same, once the device has said that its network is gone.
 const ASK_TIME_MAX_MS = 8000;
 const REF_KEPT_MS = 570_000; // The server knows a `ref` for ten minutes; half a minute is left for the way.
-const PEOPLE_PAGE = 100;
 const HISTORY_PAGE = 50;
+const TYPING_EVERY_MS = 3000; // The server tells others no more often.
 
 /** Twice as many hexadecimal digits of chance as bytes. */
 function chance(bytes) {
@@ -28,128 +30,6 @@ function chance(bytes) {
 
 /** A secret that makes all connections with it one person. */
 export const freshKey = () => chance(16);
-
-const numberOf = (id) => Number(id.slice(1));
-
-/**
- * Who is here: how many, and their names in the order of their numbers.
- *
- * In a room of up to a hundred people each who comes and goes is told. In a larger one people are only counted: there
- * the list is loaded by pages while somebody watches it, from its beginning on, and anew when the count changes.
- */
-export class People {
-  /** Names by id. */
-  names = new Map();
-  count = 0;
-  isCounted = false; // The room is large.
-  isWatched = false;
-  end = 0; // The number up to which the list is loaded, where people are counted.
-  isAsking = false;
-  asked = 0; // The number behind which people were asked for.
-  isOld = false; // The count has changed since then.
-
-  constructor(room) {
-    this.room = room;
-  }
-
-  /** Somebody looks at the list from now on: it is loaded from its beginning, and kept as it is. */
-  watch() {
-    this.isWatched = true;
-    this.end = 0;
-    this.refresh();
-  }
-
-  unwatch() {
-    this.isWatched = false;
-  }
-
-  /** Loads those behind the last one who is loaded; what is being asked for goes on to them. */
-  loadMore() {
-    const last = this.end;
-    this.end += 1;
-    this.isAsking || this.ask(last);
-  }
-
-  /** All who are known, in order: [id, name]. */
-  sorted() {
-    return [...this.names].sort(([one], [other]) => numberOf(one) - numberOf(other));
-  }
-
-  /** What an event says of people. */
-  handle(event) {
-    switch (event.type) {
-      case "welcome":
-        // An answer that was due is lost with the connection before.
-        this.isAsking = false;
-        this.isOld = false;
-        return this.set(event);
-      case "gap":
-      case "presence":
-        return this.set(event);
-      case "join":
-        this.names.set(event.id, event.name);
-        return this.changed(event.count);
-      case "leave":
-        this.names.delete(event.id);
-        return this.changed(event.count);
-      case "name":
-        this.names.has(event.id) && this.names.set(event.id, event.name);
-        return this.changed(this.count);
-      case "members":
-        return this.page(event);
-      default:
-        return undefined;
-    }
-  }
-
-  /** Who is here, as an event lists or counts them. The hundred of a large room are not those of the lowest numbers. */
-  set({ members, count, more = false }) {
-    this.isCounted = more || members === undefined;
-    if (members !== undefined) {
-      this.names = new Map(members.map(({ id, name }) => [id, name]));
-      this.end = 0;
-    }
-    this.changed(count);
-    this.refresh();
-  }
-
-  changed(count) {
-    this.count = count;
-    this.room.emit("people", this);
-  }
-
-  /** Asks for the list from its beginning to where it is loaded, if it is looked at and may be old. */
-  refresh() {
-    if (this.isCounted && this.isWatched) {
-      this.isOld = this.isAsking;
-      this.isAsking || this.ask(0);
-    }
-  }
-
-  ask(number) {
-    this.isAsking = true;
-    this.asked = number;
-    this.room.send({ type: "members", after: number === 0 ? undefined : `c${number}`, limit: PEOPLE_PAGE });
-  }
-
-  /** The answer: all who are here behind the number that was asked for, up to the last one of them. */
-  page({ members, count, more }) {
-    const last = members.length === 0 ? this.asked : numberOf(members.at(-1).id);
-    const isDone = !more || last >= this.end;
-    this.end = isDone ? last : this.end;
-    // Who is loaded there and not on the page has left; who is behind the end is not known to be here.
-    const isGone = (number) => (number > this.asked && (number <= last || !more)) || number > this.end;
-    const stay = [...this.names].filter(([id]) => !isGone(numberOf(id)));
-    this.names = new Map([...stay, ...members.map(({ id, name }) => [id, name])]);
-    this.isAsking = false;
-    this.changed(count);
-    if (!isDone) {
-      this.ask(last);
-    } else if (this.isOld) {
-      this.refresh();
-    }
-  }
-}
 
 export class Room {
   /** connecting, connected, waiting (for the next attempt), disconnected. */
@@ -160,7 +40,7 @@ export class Room {
   epoch = "";
   /** The number of the last message that was heard. */
   seq = 0;
-  /** Said and not acknowledged, in order: { ref, text, at, sentAt }. */
+  /** Said or done and not acknowledged, in order: { ref, text, re, change, at, sentAt }. */
   unsent = [];
   /** What the server lets us do, as the last welcome said. */
   limits = { message: 64 * 1024, unacknowledged: 500 };
@@ -178,6 +58,7 @@ export class Room {
   dueAt = 0;
   prefix = chance(4);
   said = 0;
+  typedAt = -TYPING_EVERY_MS;
 
   /** `url` is the room's, with http: or https: (or ws:, wss:). `origin` is that of the page, where there is one. */
   constructor(url, { name = "", key = freshKey(), origin, WebSocket, fetch } = {}) {
@@ -243,15 +124,42 @@ export class Room {
     }
   }
 
-  /** Says something as soon as there is a connection; returns what is to be acknowledged. */
-  say(text) {
-    this.said += 1;
-    return this.sayAgain({ ref: `${this.prefix}-${this.said}`, text, at: Date.now() });
+  /** Says something as soon as there is a connection, as an answer to the message `re` if it is given; returns what is
+      to be acknowledged. */
+  say(text, re) {
+    return this.sayAgain({ ref: this.nextRef(), text, re, at: Date.now() });
+  }
+
+  /** Gives one's own message of this number another text. */
+  edit(seq, text) {
+    return this.change({ type: "edit", seq, text });
+  }
+
+  /** Takes one's own message of this number back. */
+  delete(seq) {
+    return this.change({ type: "delete", seq });
+  }
+
+  /** Adds an emoji to the message of this number, or takes one's own away. */
+  react(seq, emoji, on = true) {
+    return this.change({ type: "react", seq, emoji, on });
+  }
+
+  change(change) {
+    return this.sayAgain({ ref: this.nextRef(), change, at: Date.now() });
+  }
+
+  /** Lets the others know that one is writing; to be called at each keystroke. */
+  typing() {
+    if (performance.now() - this.typedAt >= TYPING_EVERY_MS) {
+      this.typedAt = performance.now();
+      this.send({ type: "typing" });
+    }
   }
 
   /** Says what was said before and not acknowledged, perhaps by another connection with this key. */
-  sayAgain({ ref, text, at, sentAt }) {
-    const entry = { ref, text, at, sentAt };
+  sayAgain({ ref, text, re, change, at, sentAt }) {
+    const entry = { ref, text, re, change, at, sentAt };
     this.unsent.push(entry);
     this.emit("unsent");
     // Whoever said it has the entry before it can fail.
@@ -287,12 +195,18 @@ export class Room {
     }
   }
 
-  /** The bytes that a message takes on its way. */
-  size(text, ref = `${this.prefix}-${this.said + 1}`) {
-    return new TextEncoder().encode(JSON.stringify({ type: "say", text, ref })).length;
+  /** The bytes that a text takes on its way, as a message or as the change of one. */
+  size(text, { ref = `${this.prefix}-${this.said + 1}`, re, change } = {}) {
+    const request = change === undefined ? { type: "say", text, re, ref } : { ...change, ref };
+    return new TextEncoder().encode(JSON.stringify(request)).length;
   }
 
   /* ---- How it is done ---- */
+
+  nextRef() {
+    this.said += 1;
+    return `${this.prefix}-${this.said}`;
+  }
 
   guestName() {
     return `guest${this.you.id.slice(1)}`;
@@ -302,14 +216,15 @@ export class Room {
   sendNext() {
     while (this.phase === "connected" && this.underWay < Math.min(this.unsent.length, this.limits.unacknowledged)) {
       const entry = this.unsent[this.underWay];
-      if (this.size(entry.text, entry.ref) > this.limits.message) {
+      const { ref, text, re, change } = entry;
+      if (this.size(text, entry) > this.limits.message) {
         this.fail(entry, "too_long");
       } else if (Date.now() - entry.sentAt > REF_KEPT_MS) {
         this.fail(entry, "too_old"); // The server would say it twice, if it has heard it.
       } else {
         entry.sentAt ??= Date.now();
         this.underWay += 1;
-        this.send({ type: "say", text: entry.text, ref: entry.ref });
+        this.send(change === undefined ? { type: "say", text, re, ref } : { ...change, ref });
       }
     }
   }
@@ -354,6 +269,9 @@ export class Room {
         break;
       case "say":
       case "data":
+      case "edit":
+      case "delete":
+      case "react":
         if (event.seq <= this.seq) {
           return;
         }
@@ -439,7 +357,8 @@ export class Room {
     this.show("waiting", { code, reason, wasOpen });
     if (code === 1009 && this.underWay > 0) {
       // Sent again, it would end the next connection too. What is too long is the longest.
-      const longest = this.unsent.slice(0, this.underWay).reduce((one, other) => (other.text.length > one.text.length ? other : one));
+      const size = (entry) => this.size(entry.text, entry);
+      const longest = this.unsent.slice(0, this.underWay).reduce((one, other) => (size(other) > size(one) ? other : one));
       this.fail(longest, "too_long");
     }
     this.dueAt = performance.now() + this.pause(reason);

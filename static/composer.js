@@ -2,14 +2,17 @@
  * What you say: why it cannot be sent now, what is on its way, and what was not sent.
  *
  * Knows the connection, which says it, the log, which shows it from the first moment on, and what is kept of it.
- * Ids: #composer #message #send #hint (why it was not sent). Makes .remedies in the line of what was not sent.
+ * Ids: #composer #message #send #hint (why it was not sent) #about #about-words #about-end (what an answer or an edit is
+ * of). Makes .remedies in the line of what was not sent.
  */
 
 import { obey } from "/assets/commands.js";
 import { connection } from "/assets/connection.js";
+import { excerpt, quoted } from "/assets/dressed.js";
 import { kept } from "/assets/kept.js";
 import { log } from "/assets/log.js";
 import { accepted, byId, tell } from "/assets/page.js";
+import { writing } from "/assets/writing.js";
 
 const SENT_BLINDLY_MAX_MS = 570_000; // What is older than what the server remembers is not sent unasked.
 const KEEP_SOON_MS = 250;
@@ -31,14 +34,19 @@ function refusal(text) {
 }
 
 /** Why it was not sent, by the code of the server or of the connection. */
-function failure({ text, at, why }) {
+function failure(entry, why = entry.why) {
+  const { text, at } = entry;
   switch (why) {
     case "too_long":
-      return excess(text) > 0 ? `it is ${tooLong(text)}` : "it is too long for this server";
+      return text !== undefined && excess(text) > 0 ? `it is ${tooLong(text)}` : "it is too long for this server";
     case "too_old":
       return `it is of ${new Date(at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" })}, and may not have arrived`;
     case "unavailable":
       return "the server cannot keep messages at the moment";
+    case "not_held":
+      return "the message is not kept any more, or is deleted";
+    case "too_many":
+      return "there are too many reactions here";
     case "rate":
       return "you send faster than this server allows";
     default:
@@ -60,6 +68,8 @@ export const composer = {
   /** What was not sent, and waits for what its writer decides. */
   failed: new Set(),
   keeper: 0,
+  /** What is written is an answer, or an edit: { kind, seq }, and what was written before. */
+  about: {},
 
   /** Whether one may write, which the page knows; if not yet, it does what it is given as soon as one may. */
   mayWrite: () => true,
@@ -67,13 +77,13 @@ export const composer = {
   submit(event) {
     event?.preventDefault();
     const text = message.value;
-    const isCommand = text.startsWith("/");
+    const isCommand = text.startsWith("/") && this.about.kind !== "edit";
     const order = isCommand ? obey(text) : { text };
     const why = order.refusal || (order.text === undefined ? "" : refusal(order.text));
     const mayWrite = () => order.text === undefined || this.mayWrite(() => this.submit());
     if (accepted("message", "hint", why) && mayWrite()) {
       message.value = "";
-      order.text === undefined || this.send(order.text);
+      order.text === undefined || this.put(order.text);
       this.keep();
       this.goToNewest();
     }
@@ -84,21 +94,74 @@ export const composer = {
     const composing = event.isComposing || event.keyCode === 229;
     if (event.key === "Enter" && !event.shiftKey && !composing) {
       this.submit(event);
+    } else if (event.key === "Escape" && this.about.kind !== undefined && !event.defaultPrevented) {
+      this.end();
+    } else if (event.key === "ArrowUp" && message.value === "" && !event.defaultPrevented) {
+      const own = [...byId("log").querySelectorAll(".mine[data-seq]:not([data-deleted])")].at(-1);
+      if (own !== undefined) {
+        event.preventDefault();
+        this.correct(own);
+      }
     }
   },
 
   written() {
     tell("hint", "");
+    writing.written(message.value);
     this.keepSoon();
   },
 
-  send(text) {
-    this.show(connection.say(text));
+  send(text, re) {
+    this.show(connection.say(text, re));
+  },
+
+  /* ---- What it is about ---- */
+
+  /** What is written next answers the message of this line. */
+  answer(line) {
+    this.begin({ kind: "answer", seq: Number(line.dataset.seq) }, `Answer to ${quoted(line)}`);
+  },
+
+  /** What is in the box takes the place of what this line says. */
+  correct(line) {
+    this.about.draft ??= message.value;
+    this.begin({ kind: "edit", seq: Number(line.dataset.seq), draft: this.about.draft }, `Edit: ${excerpt(line.source)}`);
+    message.value = line.source;
+  },
+
+  begin(about, words) {
+    this.about = about;
+    tell("about-words", words);
+    byId("about").hidden = false;
+    message.focus();
+  },
+
+  /** It is about nothing in particular any more; what was written before an edit is back. */
+  end() {
+    const { draft } = this.about;
+    this.about = {};
+    byId("about").hidden = true;
+    message.value = draft ?? message.value;
+    this.keep();
+    message.focus();
+  },
+
+  /** Says it, or makes of it what it is about. */
+  put(text) {
+    const { kind, seq } = this.about;
+    if (kind === "edit") {
+      connection.edit(seq, text);
+      this.about.draft ??= "";
+    } else {
+      this.send(text, seq);
+    }
+    message.value = "";
+    this.end();
   },
 
   show(entry) {
     const { id, name } = connection.you;
-    entry.line = log.pending(entry.text, { id, name: name || connection.name || "You" }, entry.at);
+    entry.line = log.pending(entry, { id, name: name || connection.name || "You" });
   },
 
   /* ---- What outlives the page ---- */
@@ -111,8 +174,9 @@ export const composer = {
   keep() {
     clearTimeout(this.keeper);
     this.keeper = 0;
-    const entries = [...this.failed, ...connection.unsent].sort((one, other) => one.at - other.at);
-    kept.write(message.value, entries.map(({ ref, text, at, sentAt, why }) => ({ ref, text, at, sentAt, why })));
+    const said = connection.unsent.filter(({ change }) => change === undefined);
+    const entries = [...this.failed, ...said].sort((one, other) => one.at - other.at);
+    kept.write(message.value, entries.map(({ ref, text, re, at, sentAt, why }) => ({ ref, text, re, at, sentAt, why })));
   },
 
   /** Takes over what pages of this room that have gone have left: it is sent, or if it is old, shown. */
@@ -166,9 +230,13 @@ export const composer = {
 
   /** Marks a message that will not be sent as it is, and says in its line why, and what can be done. */
   fail(entry, code) {
+    if (entry.change !== undefined) {
+      tell("hint", `Not done: ${failure(entry, code)}.`);
+      return;
+    }
     entry.why = code;
     this.failed.add(entry);
-    const { line, text } = entry;
+    const { line, text, re } = entry;
     line.dataset.state = "failed";
     const remedies = document.createElement("span");
     remedies.className = "remedies";
@@ -176,7 +244,7 @@ export const composer = {
     words.textContent = `Not sent: ${failure(entry)}.`;
     remedies.append(words);
     if (code !== "too_long") {
-      remedies.append(button("Send again", () => this.settle(entry, () => this.send(text))));
+      remedies.append(button("Send again", () => this.settle(entry, () => this.send(text, re))));
     }
     remedies.append(button("Edit", () => this.settle(entry, () => this.edit(text))));
     remedies.append(button("Discard", () => this.settle(entry, () => message.focus())));

@@ -13,9 +13,10 @@ const FORGOTTEN_MS = 30 * 24 * 3600 * 1000;
 
 /** What is stored of one message, if it is one. */
 function entryOf(stored) {
-  const { ref, text, at, sentAt, why } = stored ?? {};
+  const { ref, text, re, at, sentAt, why } = stored ?? {};
   const isWhole = typeof ref === "string" && /^.{1,64}$/.test(ref) && typeof text === "string" && Number.isFinite(at);
-  return isWhole ? [{ ref, text, at, sentAt: Number.isFinite(sentAt) ? sentAt : undefined, why }] : [];
+  const answered = Number.isSafeInteger(re) ? re : undefined;
+  return isWhole ? [{ ref, text, re: answered, at, sentAt: Number.isFinite(sentAt) ? sentAt : undefined, why }] : [];
 }
 
 function read(key) {

@@ -7,6 +7,7 @@
  * face of who says it), and paragraphs of other classes.
  */
 
+import { dress } from "/assets/dressed.js";
 import { putFace } from "/assets/faces.js";
 import { known } from "/assets/known.js";
 import { rendered } from "/assets/rendered.js";
@@ -59,7 +60,8 @@ function timeOf(date) {
 }
 
 /** A message as a line: `HH:MM:SS WHO say: TEXT`. */
-export function messageLine({ time, from, text, seq, isMine, state }) {
+export function messageLine(message) {
+  const { time, from, text, seq, isMine, state } = message;
   const date = new Date(time);
   const head = [timeOf(date), span("who", from.name), span("unseen", " say: ")];
   const element = block("line say", ...head, block("text", ...rendered(known.parse(text))));
@@ -75,5 +77,6 @@ export function messageLine({ time, from, text, seq, isMine, state }) {
   if (state !== undefined) {
     element.dataset.state = state;
   }
+  dress(element, message);
   return element;
 }

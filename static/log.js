@@ -74,9 +74,9 @@ export const log = {
   },
 
   /** One's own message before it is acknowledged; returns its line. */
-  pending(text, from, time) {
+  pending({ text, re, at }, from) {
     this.flush();
-    const element = messageLine({ time, from, text, isMine: true, state: "sending" });
+    const element = messageLine({ time: at, from, text, re, isMine: true, state: "sending" });
     const fragment = document.createDocumentFragment();
     // As it will be: a line that changes its head when it comes back would jump.
     this.follow(fragment, box.lastElementChild, element);

@@ -22,8 +22,11 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("addresses.js", SCRIPT, include_str!("../../static/addresses.js")),
     ("panels.css", STYLE, include_str!("../../static/panels.css")),
     ("theme.js", SCRIPT, include_str!("../../static/theme.js")),
+    ("actions.css", STYLE, include_str!("../../static/actions.css")),
+    ("actions.js", SCRIPT, include_str!("../../static/actions.js")),
     ("alone.js", SCRIPT, include_str!("../../static/alone.js")),
     ("announcer.js", SCRIPT, include_str!("../../static/announcer.js")),
+    ("changes.js", SCRIPT, include_str!("../../static/changes.js")),
     ("chat.js", SCRIPT, include_str!("../../static/chat.js")),
     ("client.d.ts", TYPES, include_str!("../../static/client.d.ts")),
     ("client.js", SCRIPT, include_str!("../../static/client.js")),
@@ -31,6 +34,7 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("completion.js", SCRIPT, include_str!("../../static/completion.js")),
     ("composer.js", SCRIPT, include_str!("../../static/composer.js")),
     ("connection.js", SCRIPT, include_str!("../../static/connection.js")),
+    ("dressed.js", SCRIPT, include_str!("../../static/dressed.js")),
     ("emoji.js", SCRIPT, include_str!("../../static/emoji.js")),
     ("faces.js", SCRIPT, include_str!("../../static/faces.js")),
     ("kept.js", SCRIPT, include_str!("../../static/kept.js")),
@@ -45,13 +49,16 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("notices.js", SCRIPT, include_str!("../../static/notices.js")),
     ("page.js", SCRIPT, include_str!("../../static/page.js")),
     ("people.js", SCRIPT, include_str!("../../static/people.js")),
+    ("permalink.js", SCRIPT, include_str!("../../static/permalink.js")),
     ("presence.js", SCRIPT, include_str!("../../static/presence.js")),
     ("rail.js", SCRIPT, include_str!("../../static/rail.js")),
     ("rendered.js", SCRIPT, include_str!("../../static/rendered.js")),
+    ("roster.js", SCRIPT, include_str!("../../static/roster.js")),
     ("roving.js", SCRIPT, include_str!("../../static/roving.js")),
     ("status.js", SCRIPT, include_str!("../../static/status.js")),
     ("unread.js", SCRIPT, include_str!("../../static/unread.js")),
     ("visitor.js", SCRIPT, include_str!("../../static/visitor.js")),
+    ("writing.js", SCRIPT, include_str!("../../static/writing.js")),
     ("favicon.svg", DRAWING, include_str!("../../static/favicon.svg")),
     ("manifest.webmanifest", MANIFEST, include_str!("../../static/manifest.webmanifest")),
     ("dashboard.css", STYLE, include_str!("../../static/dashboard.css")),
@@ -65,7 +72,7 @@ const ASSETS: &[(&str, &str, &str)] = &[
 ];
 
 /// What pages of other origins may use: the client of rooms, and its types.
-const SHARED: &[&str] = &["client.d.ts", "client.js"];
+const SHARED: &[&str] = &["client.d.ts", "client.js", "roster.js"];
 
 /// The page may load its own script, style and manifest and speak to this server; nothing else, from nowhere.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \

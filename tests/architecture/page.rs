@@ -88,9 +88,11 @@ fn address(path: &str) -> String {
 }
 
 /// The addresses behind `from`, `import` and `import(` of a module, as they are written.
-fn imports(module: &Source) -> Vec<&str> {
+fn imports(module: &Source) -> Vec<String> {
     let marks = ["from \"", "import \"", "import(\""];
     let code = module.text.lines().filter(|line| !line.trim_start().starts_with(['/', '*']));
     code.flat_map(|line| marks.iter().filter_map(move |mark| line.split(mark).nth(1)?.split('"').next()))
+        // A module beside it, for those who load it from elsewhere.
+        .map(|name| name.strip_prefix("./").map_or_else(|| name.to_owned(), |name| format!("/assets/{name}")))
         .collect()
 }
