@@ -21,13 +21,30 @@ export interface Limits {
 /** What was said and is not acknowledged; it can be stored, and said again by another client with the same key. */
 export interface Entry {
   ref: string;
-  text: string;
+  /** What is said; not there where something is done with a message. */
+  text?: string;
+  /** The message that it answers. */
+  re?: number;
+  /** What is done with a message. */
+  change?: object;
   /** When it was said, and when it was sent first, in milliseconds since 1970. */
   at: number;
   sentAt?: number;
 }
 
-export interface Said {
+/** What may have become of a message since it was said. */
+export interface Fate {
+  /** The message that it answers. */
+  re?: number;
+  /** The entry that has changed its text, or has taken it back. */
+  edited?: number;
+  deleted?: number;
+  /** In `history` only: how many have added each emoji, and which of them are one's own. */
+  reactions?: Record<string, number>;
+  mine?: string[];
+}
+
+export interface Said extends Fate {
   type: "say";
   seq: number;
   time: string;
@@ -35,7 +52,15 @@ export interface Said {
   text: string;
 }
 
-export interface Data {
+/** Something becomes of the message `of`. */
+export interface Changed {
+  seq: number;
+  of: number;
+  time: string;
+  from: Person;
+}
+
+export interface Data extends Fate {
   type: "data";
   seq: number;
   time: string;
@@ -66,6 +91,12 @@ export interface RoomEvents {
   };
   say: Said;
   data: Data;
+  /** The message has this text from here on; none if it was deleted meanwhile. */
+  edit: Changed & { type: "edit"; text: string; deleted?: number };
+  delete: Changed & { type: "delete" };
+  /** `count` have added the emoji from here on. */
+  react: Changed & { type: "react"; emoji: string; on: boolean; count: number };
+  typing: { type: "typing"; id: string };
   history: { type: "history"; before: number; messages: (Said | Data)[]; more: boolean };
   /** These did not come. */
   gap: { type: "gap"; first: number; last: number; count: number; members: Person[]; more?: boolean };
@@ -139,8 +170,14 @@ export class Room {
   retryNow(): void;
   /** The device says that its network is gone. */
   doubt(): void;
-  /** Says something as soon as there is a connection, once. */
-  say(text: string): Entry;
+  /** Says something as soon as there is a connection, once; as an answer to the message `re` if it is given. */
+  say(text: string, re?: number): Entry;
+  /** The same, of one's own messages and of any. */
+  edit(seq: number, text: string): Entry;
+  delete(seq: number): Entry;
+  react(seq: number, emoji: string, on?: boolean): Entry;
+  /** To be called at each keystroke; others are told every three seconds. */
+  typing(): void;
   /** Says what was stored. */
   sayAgain(entry: Entry): Entry;
   /** Takes something back that was not acknowledged; it may have been said. */
