@@ -124,10 +124,9 @@ fn play(seed: u64) {
             1 => sleep(&mut bench, random.between(1, 500) as u64),
             _ => people[number].speak(&mut bench, &mut random, step),
         }
-        if random.chance(40) {
-            for person in &mut people {
-                person.hear(&mut bench, &mut secrets);
-            }
+        // Some hear what others miss until they come back.
+        for person in people.iter_mut().filter(|_| random.chance(25)) {
+            person.hear(&mut bench, &mut secrets);
         }
     }
     sleep(&mut bench, A_WHILE);
