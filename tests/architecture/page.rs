@@ -37,13 +37,12 @@ pub(crate) fn length_complaints(source: &Source) -> Vec<String> {
 /// Takes away modules that import nothing that is left, as long as there is one: what stays is a circle, or imports
 /// one, or something that is not there.
 pub(crate) fn import_complaints(modules: &[Source]) -> Vec<String> {
-    let mut left: BTreeMap<String, Vec<&str>> =
+    let mut left: BTreeMap<String, Vec<String>> =
         modules.iter().map(|module| (address(&module.path), imports(module))).collect();
     loop {
-        let free = |used: &Vec<&str>| {
-            used.iter().all(|name| {
-                !left.contains_key(*name) && modules.iter().any(|one| address(&one.path) == *name)
-            })
+        let free = |used: &Vec<String>| {
+            used.iter()
+                .all(|name| !left.contains_key(name) && modules.iter().any(|one| address(&one.path) == *name))
         };
         let Some(name) = left.iter().find(|(_, used)| free(used)).map(|(name, _)| name.clone()) else {
             break;
@@ -57,17 +56,17 @@ pub(crate) fn import_complaints(modules: &[Source]) -> Vec<String> {
 
 /// Without, a module that is imported by an imported one is asked for after both have come.
 pub(crate) fn preload_complaints(page: &Source, modules: &[Source]) -> Vec<String> {
-    let named = |mark: &str, attribute: &str| -> BTreeSet<&str> {
+    let named = |mark: &str, attribute: &str| -> BTreeSet<String> {
         let lines = page.text.lines().filter(|line| line.contains(mark));
-        lines.filter_map(|line| line.split(attribute).nth(1)?.split('"').next()).collect()
+        lines.filter_map(|line| Some(line.split(attribute).nth(1)?.split('"').next()?.to_owned())).collect()
     };
     let first = named("type=\"module\"", "src=\"");
     let preloaded = named("rel=\"modulepreload\"", "href=\"");
-    let mut reached = BTreeSet::new();
-    let mut ahead: Vec<&str> = first.iter().copied().collect();
+    let mut reached: BTreeSet<String> = BTreeSet::new();
+    let mut ahead: Vec<String> = first.into_iter().collect();
     while let Some(name) = ahead.pop() {
         let module = modules.iter().find(|module| address(&module.path) == name);
-        ahead.extend(module.map(imports).into_iter().flatten().filter(|name| reached.insert(*name)));
+        ahead.extend(module.map(imports).into_iter().flatten().filter(|name| reached.insert(name.clone())));
     }
     let missing =
         reached.difference(&preloaded).map(|name| format!("{}: {name} is not preloaded", page.path));
