@@ -135,6 +135,9 @@ impl Batch {
         }
         let indices = self.indices(range);
         let messages = indices.end - indices.start;
+        if !self.0.pieces.has_numbers() {
+            return Skipped { messages, numbers: None };
+        }
         let mut numbered = indices.filter_map(|index| self.0.pieces.number(index));
         let numbers = numbered.next().map(|first| (first, numbered.next_back().unwrap_or(first)));
         Skipped { messages, numbers }

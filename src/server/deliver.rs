@@ -50,9 +50,12 @@ pub(super) fn deliver<S: Stream>(
     }
     // Behind the turn's own batches, since what is replaced may be in one of them.
     let mut looked = 0;
-    for Replacement { channel, form, number, piece } in outgoing.take_replacements() {
+    for Replacement { channel, form, pieces } in outgoing.take_replacements() {
         for &id in delivery.chat.members(channel, form) {
-            looked += delivery.clients[id].connection.outbox().replace(number, &piece);
+            let outbox = delivery.clients[id].connection.outbox();
+            if !outbox.is_empty() {
+                looked += pieces.iter().map(|(number, piece)| outbox.replace(*number, piece)).sum::<usize>();
+            }
         }
     }
     outgoing.charge(looked * prices::REPORT_ITEM);

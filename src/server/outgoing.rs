@@ -30,14 +30,12 @@ pub(super) struct PrivatePart {
     pub(super) droppable: bool,
 }
 
-/// A message that takes the place of one that waits.
+/// Messages of a channel that take the place of those of the same numbers, where these wait.
 #[derive(Debug)]
 pub(super) struct Replacement {
     pub(super) channel: ChannelId,
     pub(super) form: FormId,
-    /// Of both.
-    pub(super) number: NonZeroU64,
-    pub(super) piece: Batch,
+    pub(super) pieces: Vec<(NonZeroU64, Batch)>,
 }
 
 /// The messages of one turn.
@@ -51,7 +49,7 @@ pub(super) struct Outgoing {
     touched: Vec<(ChannelId, FormId)>,
     private: BatchBuilder,
     private_parts: Vec<PrivatePart>,
-    /// What takes the place of messages that wait.
+    /// What takes the place of messages that wait, the last channel's last.
     replacements: Vec<Replacement>,
     /// Conversations that end.
     closes: Vec<(ClientId, CloseFrame)>,
@@ -180,7 +178,11 @@ impl Outgoing {
             let mut builder = BatchBuilder::measured(&self.meter);
             encode::push_message(&mut builder, kind, &[payload], Some(number));
             self.work += builder.len() * prices::BYTE_MADE + count * prices::REPORT_ITEM;
-            self.replacements.push(Replacement { channel, form, number, piece: builder.seal() });
+            let piece = (number, builder.seal());
+            match self.replacements.last_mut() {
+                Some(last) if (last.channel, last.form) == (channel, form) => last.pieces.push(piece),
+                _ => self.replacements.push(Replacement { channel, form, pieces: vec![piece] }),
+            }
         }
     }
 
