@@ -86,7 +86,7 @@ impl Chat {
         let channel = &mut self.channels[id.index()];
         let Some(person) = channel.member(form, index as usize).map(|member| member.id) else { return };
         let Some(room) = channel.room.as_mut().filter(|room| !room.is_large) else { return };
-        effect(Effect::Worked(Chore::PeopleWalked(room.typing.len())));
+        effect(Effect::Worked(Chore::ItemsWalked(room.typing.len())));
         room.typing.retain(|(_, since)| now.time.since(*since) < TYPING_INTERVAL);
         let is_known = room.typing.iter().any(|(other, _)| *other == person);
         // Those who come, write and go again and again are not all remembered.

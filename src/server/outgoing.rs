@@ -154,7 +154,7 @@ impl Outgoing {
             }
             Effect::Return { client, kind, payload } => self.send(client, kind, payload, true),
             Effect::Worked(Chore::NamesCompared(count)) => self.work += count * prices::NAME,
-            Effect::Worked(Chore::PeopleWalked(count)) => self.work += count * prices::REPORT_ITEM,
+            Effect::Worked(Chore::ItemsWalked(count)) => self.work += count * prices::REPORT_ITEM,
             Effect::Close { client, frame } => self.closes.push((client, frame)),
             Effect::Resume { client } => self.resumed.push(client),
         }
@@ -569,7 +569,7 @@ mod tests {
             outgoing.apply(Effect::Return { client, kind, payload: &message });
         };
         let rename = |outgoing: &mut Outgoing| outgoing.apply(Effect::Worked(Chore::NamesCompared(64)));
-        let walk = |outgoing: &mut Outgoing| outgoing.apply(Effect::Worked(Chore::PeopleWalked(1000)));
+        let walk = |outgoing: &mut Outgoing| outgoing.apply(Effect::Worked(Chore::ItemsWalked(1000)));
         let tell = |outgoing: &mut Outgoing| say(outgoing, other, &ten);
         type Act<'a> = &'a dyn Fn(&mut Outgoing);
         let table: [(bool, usize, Act<'_>, usize); 5] = [
