@@ -16,12 +16,16 @@ use crate::websocket::Kind;
 /// Others are told at most so often that somebody is writing.
 const TYPING_INTERVAL: Duration = Duration::from_secs(3);
 
+/// Edits of a message that are held: when it is deleted, each is looked for in the queues of all members.
+const EDITS_MAX: usize = 20;
+
 const NOT_A_NUMBER_HERE: &str = "no message of this room has this number yet; use the `seq` of one";
 const NOT_HELD: &str = "this message is not held any more, or is deleted: it cannot be changed";
 const NO_TEXT: &str = "only a text can be edited; delete it, and say another";
 const NOT_YOURS: &str = "somebody else has said this; edit and delete what you have said yourself";
 const NOT_AN_EMOJI: &str = "`emoji` is one emoji";
 const TOO_MANY_EMOJI: &str = "this message has 20 different emoji; add one that it has";
+const TOO_MANY_EDITS: &str = "this message has been edited too often lately; delete it, and say another";
 const TOO_MANY_REACTIONS: &str = "this room holds no more reactions until older messages are forgotten";
 
 impl Chat {
@@ -56,6 +60,9 @@ impl Chat {
         }
         match action {
             Action::Edit { .. } if said.kind != Kind::Text => Some((Reason::NotHeld, NO_TEXT)),
+            Action::Edit { .. } if history.edit_count(of) >= EDITS_MAX => {
+                Some((Reason::TooMany, TOO_MANY_EDITS))
+            }
             Action::React { is_on, .. } => {
                 let emoji = std::str::from_utf8(payload).unwrap_or_default();
                 let is_new = said.reactions.iter().all(|reaction| *reaction.emoji != *emoji);
@@ -79,7 +86,7 @@ impl Chat {
         let channel = &mut self.channels[id.index()];
         let Some(person) = channel.member(form, index as usize).map(|member| member.id) else { return };
         let Some(room) = channel.room.as_mut().filter(|room| !room.is_large) else { return };
-        effect(Effect::Worked(Chore::PeopleWalked(room.typing.len())));
+        effect(Effect::Worked(Chore::ItemsWalked(room.typing.len())));
         room.typing.retain(|(_, since)| now.time.since(*since) < TYPING_INTERVAL);
         let is_known = room.typing.iter().any(|(other, _)| *other == person);
         // Those who come, write and go again and again are not all remembered.

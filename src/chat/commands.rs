@@ -40,15 +40,8 @@ impl Chat {
             return self.submit(now, client, (Action::SAY, kind, Cow::Borrowed(payload)), None, effect);
         }
         match self.forms.read(form, kind, payload) {
-            Ok(Command { wish: Wish::Say(kind, payload), reference }) => {
-                self.submit(now, client, (Action::SAY, kind, payload), reference, effect)
-            }
-            Ok(Command { wish: Wish::Act(action, text), reference }) => {
-                let payload = match text {
-                    Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-                    Cow::Owned(text) => Cow::Owned(text.into_bytes()),
-                };
-                self.submit(now, client, (action, Kind::Text, payload), reference, effect)
+            Ok(Command { wish: Wish::Submit { action, kind, payload }, reference }) => {
+                self.submit(now, client, (action, kind, payload), reference, effect)
             }
             Ok(Command { wish, reference }) => {
                 self.handle_wish(now, client, wish, reference.as_deref(), effect);
@@ -72,7 +65,7 @@ impl Chat {
     ) {
         let Membership::Member { form, .. } = self.membership(client) else { return };
         match wish {
-            Wish::Nothing | Wish::Say(..) | Wish::Act(..) => {}
+            Wish::Nothing | Wish::Submit { .. } => {}
             Wish::Typing => self.tell_typing(now, client, effect),
             Wish::Quit => self.quit(now, client, effect),
             Wish::Ping => send(client, form, &Reply::Pong { reference }, effect),
@@ -141,7 +134,7 @@ impl Chat {
         let Membership::Member { channel: id, form, .. } = self.membership(client) else { return };
         let Some(room) = &self.channels[id.index()].room else { return };
         let count = room.person_count();
-        effect(Effect::Worked(Chore::PeopleWalked(count)));
+        effect(Effect::Worked(Chore::ItemsWalked(count)));
         let limit = usize::try_from(limit.unwrap_or(PAGE_MAX).min(PAGE_MAX)).unwrap_or(0);
         let (members, more) = room.people_after(after, limit);
         send(client, form, &Reply::Members { count, members, more }, effect);

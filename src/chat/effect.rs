@@ -94,8 +94,8 @@ pub enum Effect<'a> {
 pub enum Chore {
     /// Names were compared with others: as many names of ASCII would have taken as long.
     NamesCompared(usize),
-    /// So many people were looked at.
-    PeopleWalked(usize),
+    /// So many people, reactions or changes were looked at.
+    ItemsWalked(usize),
 }
 
 /// Those who hear a channel: how many in each form.

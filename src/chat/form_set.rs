@@ -41,10 +41,15 @@ pub struct Command<'a> {
 pub enum Wish<'a> {
     /// Nothing: it keeps the connection alive.
     Nothing,
-    /// To say this.
-    Say(Kind, Cow<'a, [u8]>),
-    /// To do something with a message that was said, or to answer it; with the text or the emoji that it takes.
-    Act(Action, Cow<'a, str>),
+    /// To say something, or to do something with what was said.
+    Submit {
+        /// What.
+        action: Action,
+        /// Of which kind the payload is.
+        kind: Kind,
+        /// The bytes that the action takes.
+        payload: Cow<'a, [u8]>,
+    },
     /// That the others know that it writes.
     Typing,
     /// To be called this.
@@ -67,6 +72,22 @@ pub enum Wish<'a> {
     Ping,
     /// To go, and that everybody hears of it.
     Quit,
+}
+
+impl<'a> Wish<'a> {
+    /// To say this.
+    pub fn say(kind: Kind, payload: &'a [u8]) -> Wish<'a> {
+        Wish::Submit { action: Action::SAY, kind, payload: Cow::Borrowed(payload) }
+    }
+
+    /// To do something that takes a text or an emoji.
+    pub fn act(action: Action, text: Cow<'a, str>) -> Wish<'a> {
+        let payload = match text {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        };
+        Wish::Submit { action, kind: Kind::Text, payload }
+    }
 }
 
 /// Something that cannot be understood.

@@ -250,8 +250,8 @@ impl History {
     /// How much is looked at to do this with a message: people who have reacted, or changes that may be of it.
     pub(super) fn walk(&self, of: NonZeroU64, action: Action) -> usize {
         match action {
-            Action::Say { .. } | Action::Edit { .. } => 0,
-            Action::Delete { .. } => self.changes.len(),
+            Action::Say { .. } => 0,
+            Action::Edit { .. } | Action::Delete { .. } => self.changes.len(),
             Action::React { .. } => self.find(of).map_or(0, |message| message.sizes().2),
         }
     }
@@ -259,10 +259,20 @@ impl History {
     /// A message that is held and the edits of it, as they stand now, each with its number.
     pub(super) fn as_it_stands(&self, of: NonZeroU64) -> impl Iterator<Item = (NonZeroU64, RoomEvent<'_>)> {
         let message = self.find(of).map(|message| (of, Missed::Said(message).event()));
-        let edits = self.changes.iter().map(Box::as_ref);
-        let edits =
-            edits.filter(move |change| change.of == of && matches!(change.kept, KeptChange::Edited { .. }));
-        message.into_iter().chain(edits.map(|edit| (edit.seq, Missed::Changed(edit).event())))
+        let edits = self.edits(of).map(|edit| (edit.seq, Missed::Changed(edit).event()));
+        message.into_iter().chain(edits)
+    }
+
+    /// Edits of a message that are held.
+    pub(super) fn edit_count(&self, of: NonZeroU64) -> usize {
+        self.edits(of).count()
+    }
+
+    fn edits(&self, of: NonZeroU64) -> impl Iterator<Item = &RememberedChange> {
+        let is_edit = move |change: &&RememberedChange| {
+            change.of == of && matches!(change.kept, KeptChange::Edited { .. })
+        };
+        self.changes.iter().map(Box::as_ref).filter(is_edit)
     }
 
     /// Reactions to all messages that are held.

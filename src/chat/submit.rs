@@ -172,7 +172,7 @@ impl Chat {
                 RoomEvent::Said(Said { seq, time, id, who, kind, payload, re, fate, reactions })
             }
             Action::Edit { of } | Action::Delete { of } | Action::React { of, .. } => {
-                effect(Effect::Worked(Chore::PeopleWalked(room.history.walk(of, action))));
+                effect(Effect::Worked(Chore::ItemsWalked(room.history.walk(of, action))));
                 RoomEvent::Changed(room.history.change(committed, author, (of, action, payload)))
             }
         };

@@ -69,10 +69,19 @@ impl OutboxEntry {
         self.batch.messages_in(self.begun_until()..self.end).numbers
     }
 
-    /// Where the piece of this number is, if it waits here and has not begun to leave.
-    pub(super) fn find(&self, number: NonZeroU64) -> Option<Range<usize>> {
-        let (_, range) = self.batch.piece_numbered(number)?;
-        (range.start >= self.begun_until() && range.end <= self.end).then_some(range)
+    /// Whether the piece of this number waits here and has not begun to leave.
+    pub(super) fn holds(&self, number: NonZeroU64) -> bool {
+        let piece = self.batch.piece_numbered(number);
+        piece.is_some_and(|(_, range)| range.start >= self.begun_until() && range.end <= self.end)
+    }
+
+    /// Refers to the same pieces of another batch. Nothing of them has begun to leave.
+    pub(super) fn exchange(&mut self, batch: Batch) {
+        debug_assert!(!self.has_begun, "what has begun to leave stays as it is");
+        let range = batch.range(self.batch.indices(self.start..self.end));
+        (self.start, self.end) = (range.start, range.end);
+        batch.charge(ENTRY_BYTES);
+        std::mem::replace(&mut self.batch, batch).release(ENTRY_BYTES);
     }
 
     /// What stands here from a place between pieces on; `None` if that is nothing.

@@ -36,6 +36,16 @@ pub struct ConnectionLimits {
     pub outbox_bytes_max: usize,
 }
 
+impl ConnectionLimits {
+    /// The time since the ping that this pong answers, if it is one of ours. A peer can lie about it, and changes
+    /// nothing but a figure.
+    pub(super) fn round_trip(&self, now: Time, payload: &[u8]) -> Option<Duration> {
+        let sent = Time::from_millis(u64::from_be_bytes(payload.try_into().ok()?));
+        let took = now.since(sent);
+        (sent <= now && took <= self.ping_interval + self.pong_timeout).then_some(took)
+    }
+}
+
 /// When a message that began at a time, and of which so much is there, has taken too long.
 pub(super) fn due((since, bytes): (Time, usize)) -> Time {
     let further = bytes.saturating_sub(MESSAGE_BYTES_FREE) as u64;

@@ -139,7 +139,7 @@ impl Connection {
                         self.outbox.queue_pong(payload);
                         Some(Event::Ping)
                     }
-                    Item::Pong(payload) => Some(Event::Pong(round_trip(now, limits, payload))),
+                    Item::Pong(payload) => Some(Event::Pong(limits.round_trip(now, payload))),
                     _ => unreachable!("a control frame that is no close frame"),
                 }
             }
@@ -481,14 +481,6 @@ impl Connection {
         self.decoder = Decoder::default();
         self.state = State::Closing { stage: Stage::Finished, until: Time::NEVER };
     }
-}
-
-/// The time since the ping that this pong answers, if it is one of ours. A peer can lie about it, and changes
-/// nothing but a figure.
-fn round_trip(now: Time, limits: &ConnectionLimits, payload: &[u8]) -> Option<Duration> {
-    let sent = Time::from_millis(u64::from_be_bytes(payload.try_into().ok()?));
-    let took = now.since(sent);
-    (sent <= now && took <= limits.ping_interval + limits.pong_timeout).then_some(took)
 }
 
 /// Fails the connection (RFC 6455 §7.1.7). The decoder cannot go on, so no close frame of the peer

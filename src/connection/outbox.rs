@@ -491,13 +491,14 @@ fn taken(attempt: io::Result<usize>) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::io::Write;
     use std::num::NonZeroU64;
 
     use proptest::prelude::*;
 
     use super::*;
-    use crate::delivery::{Meter, Skipped};
+    use crate::delivery::{Meter, Replacements, Skipped};
     use crate::websocket::{CloseCode, Kind};
 
     const NOW: Time = Time::from_millis(5);
@@ -977,13 +978,20 @@ mod tests {
         assert_eq!(outbox.queued_messages(), 1, "it is delivered when its record has left");
     }
 
+    /// A message of this number and of so many bytes, in a batch of its own.
+    fn numbered(number: NonZeroU64, length: usize) -> (NonZeroU64, Batch) {
+        let mut builder = BatchBuilder::default();
+        encode::push_message(&mut builder, Kind::Text, &[&vec![b'y'; length]], Some(number));
+        (number, builder.seal())
+    }
+
     proptest! {
         #[test]
         fn what_has_not_begun_to_leave_can_be_replaced(
             batches in prop::collection::vec(prop::collection::vec((0_usize..40, prop::bool::weighted(0.6)), 1..6), 1..12),
             granted in 0_usize..300,
             skipped in 0_usize..3,
-            replaced in prop::collection::vec((0_usize..60, 0_usize..60), 1..5),
+            replaced in prop::collection::vec(((1_u64..60).prop_map(|number| NonZeroU64::MIN.saturating_add(number - 1)), 0_usize..60), 1..9),
         ) {
             let (mut outbox, mut pipe) = (Outbox::default(), Pipe { room: granted, ..Pipe::default() });
             // The pieces that it gets, each with its number if it has one.
@@ -1007,22 +1015,19 @@ mod tests {
                 let sent = outbox.send(NOW, &batch, part, &mut pipe);
                 prop_assert!(sent.is_ok());
             }
-            for (number, length) in replaced {
-                let Some(number) = NonZeroU64::new(number as u64) else { continue };
-                let piece = {
-                    let mut builder = BatchBuilder::default();
-                    encode::push_message(&mut builder, Kind::Text, &[&vec![b'y'; length]], Some(number));
-                    builder.seal()
-                };
+            for together in replaced.chunks(3) {
+                let together: BTreeMap<_, _> = together.iter().copied().collect();
+                let pieces: Vec<_> = together.into_iter().map(|(number, length)| numbered(number, length)).collect();
                 let mut start = 0;
                 for (of, bytes) in &mut wanted {
-                    if *of == Some(number) && start >= pipe.taken.len() {
+                    let new = pieces.iter().find(|(number, _)| Some(*number) == *of);
+                    if let Some((_, piece)) = new.filter(|_| start >= pipe.taken.len()) {
                         *bytes = piece.bytes().to_vec();
                     }
                     start += bytes.len();
                 }
                 let before = outbox.queued_messages();
-                outbox.replace(number, &piece);
+                outbox.replace(&mut Replacements::new(pieces));
                 prop_assert_eq!(outbox.queued_messages(), before, "one for one");
                 let left: usize = wanted.iter().map(|(_, bytes)| bytes.len()).sum();
                 prop_assert_eq!(outbox.queued_bytes(), left - pipe.taken.len());

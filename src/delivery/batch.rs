@@ -122,6 +122,28 @@ impl Batch {
         is_other.then(|| builder.seal_as(self.0.content.clone()))
     }
 
+    /// As many pieces, of which those have other bytes for whose numbers there are some.
+    pub(super) fn with<'a>(&self, bytes_of: impl Fn(NonZeroU64) -> Option<&'a [u8]>) -> Batch {
+        let mut builder = BatchBuilder::measured(&self.0.meter);
+        let all = 0..self.bytes().len();
+        for (index, range) in self.indices(all.clone()).zip(self.pieces(all)) {
+            let number = self.0.pieces.number(index);
+            let other = number.and_then(&bytes_of);
+            builder.push(number, |out| out.extend_from_slice(other.unwrap_or(&self.bytes()[range])));
+        }
+        builder.seal_as(self.0.content.clone())
+    }
+
+    /// Tells it from all others that are alive.
+    pub(super) fn address(&self) -> usize {
+        Rc::as_ptr(&self.0).addr()
+    }
+
+    /// Whether somebody else has it.
+    pub(super) fn is_shared(&self) -> bool {
+        Rc::strong_count(&self.0) > 1
+    }
+
     fn new(bytes: Bytes, content: Content, pieces: Pieces, meter: &Meter) -> Batch {
         let shared = Shared { bytes, content, pieces, meter: meter.clone() };
         meter.add(shared.memory());
@@ -135,6 +157,9 @@ impl Batch {
         }
         let indices = self.indices(range);
         let messages = indices.end - indices.start;
+        if !self.0.pieces.has_numbers() {
+            return Skipped { messages, numbers: None };
+        }
         let mut numbered = indices.filter_map(|index| self.0.pieces.number(index));
         let numbers = numbered.next().map(|first| (first, numbered.next_back().unwrap_or(first)));
         Skipped { messages, numbers }
@@ -207,7 +232,7 @@ impl Batch {
     }
 
     /// Where these pieces are.
-    pub(super) fn range(&self, indices: Range<u32>) -> Range<usize> {
+    pub fn range(&self, indices: Range<u32>) -> Range<usize> {
         let end_of = |count| self.0.pieces.end_of(count, self.bytes().len());
         end_of(indices.start)..end_of(indices.end)
     }

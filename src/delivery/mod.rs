@@ -17,7 +17,9 @@ mod batch;
 mod encodings;
 mod meter;
 mod pieces;
+mod replacements;
 
 pub use batch::{Batch, BatchBuilder, Skipped};
 pub use encodings::{Encoding, Encodings, Recoder};
 pub use meter::Meter;
+pub use replacements::Replacements;

@@ -171,6 +171,11 @@ impl Pieces {
         .take(indices.len())
     }
 
+    /// Whether any piece has a number.
+    pub(super) fn has_numbers(&self) -> bool {
+        self.last_number.is_some() || !self.numbers.is_empty()
+    }
+
     /// The number of a piece, if it has any.
     pub(super) fn number(&self, index: u32) -> Option<NonZeroU64> {
         if index == self.ended {

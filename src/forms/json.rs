@@ -68,7 +68,7 @@ impl Form for Json {
 
     fn read<'a>(&self, kind: Kind, payload: &'a [u8]) -> Result<Command<'a>, BadCommand<'a>> {
         if kind == Kind::Binary {
-            return Ok(Command { wish: Wish::Say(kind, Cow::Borrowed(payload)), reference: None });
+            return Ok(Command { wish: Wish::say(kind, payload), reference: None });
         }
         let request = ClientObject::parse(payload).map_err(|text| BadCommand {
             reason: Reason::Malformed,

@@ -93,11 +93,11 @@ impl Form for Text {
 
     fn read<'a>(&self, kind: Kind, payload: &'a [u8]) -> Result<Command<'a>, BadCommand<'a>> {
         let wish = match (kind, text_of(payload)) {
-            (Kind::Binary, _) => Wish::Say(kind, Cow::Borrowed(payload)),
+            (Kind::Binary, _) => Wish::say(kind, payload),
             // An empty message keeps a connection alive; it says nothing.
             (Kind::Text, b"") => Wish::Nothing,
             (Kind::Text, b"quit") => Wish::Quit,
-            (Kind::Text, text) => Wish::Say(kind, Cow::Borrowed(text)),
+            (Kind::Text, text) => Wish::say(kind, text),
         };
         Ok(Command { wish, reference: None })
     }
@@ -280,16 +280,16 @@ mod tests {
             format!("{:?}", command.expect("a line is never wrong"))
         };
         for (payload, wanted) in [
-            (b"hi".as_slice(), Wish::Say(Kind::Text, Cow::Borrowed(b"hi"))),
-            (b"hi\r\n", Wish::Say(Kind::Text, Cow::Borrowed(b"hi"))),
+            (b"hi".as_slice(), Wish::say(Kind::Text, b"hi")),
+            (b"hi\r\n", Wish::say(Kind::Text, b"hi")),
             (b"quit\n", Wish::Quit),
-            (b"quit ", Wish::Say(Kind::Text, Cow::Borrowed(b"quit "))),
+            (b"quit ", Wish::say(Kind::Text, b"quit ")),
             (b"\n", Wish::Nothing),
             (b"", Wish::Nothing),
         ] {
             assert_eq!(read(Kind::Text, payload), format!("{wanted:?}"));
         }
-        let binary = Wish::Say(Kind::Binary, Cow::Borrowed(b"quit"));
+        let binary = Wish::say(Kind::Binary, b"quit");
         assert_eq!(read(Kind::Binary, b"quit"), format!("{binary:?}"));
     }
 

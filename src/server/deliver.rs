@@ -12,7 +12,7 @@ use super::stream::Stream;
 use crate::chat::Chat;
 use crate::clock::Now;
 use crate::connection::SendOutcome;
-use crate::delivery::{Batch, Encodings};
+use crate::delivery::{Batch, Encodings, Replacements};
 use crate::id::{ChannelId, ClientId, FormId};
 use crate::websocket::{Agreement, Deflater};
 
@@ -49,13 +49,16 @@ pub(super) fn deliver<S: Stream>(
         outgoing.recycle_channel(batch);
     }
     // Behind the turn's own batches, since what is replaced may be in one of them.
-    let mut looked = 0;
-    for Replacement { channel, form, number, piece } in outgoing.take_replacements() {
+    for Replacement { channel, form, pieces } in outgoing.take_replacements() {
+        let (mut replacements, mut looked) = (Replacements::new(pieces), 0);
         for &id in delivery.chat.members(channel, form) {
-            looked += delivery.clients[id].connection.outbox().replace(number, &piece);
+            let outbox = delivery.clients[id].connection.outbox();
+            if !outbox.is_empty() {
+                looked += outbox.replace(&mut replacements);
+            }
         }
+        outgoing.charge(looked * prices::REPORT_ITEM + replacements.bytes_made() * prices::BYTE_MADE);
     }
-    outgoing.charge(looked * prices::REPORT_ITEM);
     books.counters.fanouts.record(now.time, (environment.stopwatch)().saturating_sub(started));
 }
 

@@ -30,14 +30,12 @@ pub(super) struct PrivatePart {
     pub(super) droppable: bool,
 }
 
-/// A message that takes the place of one that waits.
+/// Messages of a channel that take the place of those of the same numbers, where these wait.
 #[derive(Debug)]
 pub(super) struct Replacement {
     pub(super) channel: ChannelId,
     pub(super) form: FormId,
-    /// Of both.
-    pub(super) number: NonZeroU64,
-    pub(super) piece: Batch,
+    pub(super) pieces: Vec<(NonZeroU64, Batch)>,
 }
 
 /// The messages of one turn.
@@ -51,7 +49,7 @@ pub(super) struct Outgoing {
     touched: Vec<(ChannelId, FormId)>,
     private: BatchBuilder,
     private_parts: Vec<PrivatePart>,
-    /// What takes the place of messages that wait.
+    /// What takes the place of messages that wait, the last channel's last.
     replacements: Vec<Replacement>,
     /// Conversations that end.
     closes: Vec<(ClientId, CloseFrame)>,
@@ -156,7 +154,7 @@ impl Outgoing {
             }
             Effect::Return { client, kind, payload } => self.send(client, kind, payload, true),
             Effect::Worked(Chore::NamesCompared(count)) => self.work += count * prices::NAME,
-            Effect::Worked(Chore::PeopleWalked(count)) => self.work += count * prices::REPORT_ITEM,
+            Effect::Worked(Chore::ItemsWalked(count)) => self.work += count * prices::REPORT_ITEM,
             Effect::Close { client, frame } => self.closes.push((client, frame)),
             Effect::Resume { client } => self.resumed.push(client),
         }
@@ -180,7 +178,11 @@ impl Outgoing {
             let mut builder = BatchBuilder::measured(&self.meter);
             encode::push_message(&mut builder, kind, &[payload], Some(number));
             self.work += builder.len() * prices::BYTE_MADE + count * prices::REPORT_ITEM;
-            self.replacements.push(Replacement { channel, form, number, piece: builder.seal() });
+            let piece = (number, builder.seal());
+            match self.replacements.last_mut() {
+                Some(last) if (last.channel, last.form) == (channel, form) => last.pieces.push(piece),
+                _ => self.replacements.push(Replacement { channel, form, pieces: vec![piece] }),
+            }
         }
     }
 
@@ -567,7 +569,7 @@ mod tests {
             outgoing.apply(Effect::Return { client, kind, payload: &message });
         };
         let rename = |outgoing: &mut Outgoing| outgoing.apply(Effect::Worked(Chore::NamesCompared(64)));
-        let walk = |outgoing: &mut Outgoing| outgoing.apply(Effect::Worked(Chore::PeopleWalked(1000)));
+        let walk = |outgoing: &mut Outgoing| outgoing.apply(Effect::Worked(Chore::ItemsWalked(1000)));
         let tell = |outgoing: &mut Outgoing| say(outgoing, other, &ten);
         type Act<'a> = &'a dyn Fn(&mut Outgoing);
         let table: [(bool, usize, Act<'_>, usize); 5] = [

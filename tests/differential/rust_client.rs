@@ -39,7 +39,8 @@ fn message(random: &mut Random, largest: usize) -> Message {
 struct Client {
     socket: WebSocket<TcpStream>,
     pings: usize,
-    pongs: usize,
+    /// The newest ping that was answered.
+    answered: usize,
 }
 
 impl Client {
@@ -51,7 +52,7 @@ impl Client {
         let config = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
         let (socket, _) = tungstenite::client::client_with_config(url, stream, Some(config))
             .unwrap_or_else(|error| panic!("{url}: {error}"));
-        Client { socket, pings: 0, pongs: 0 }
+        Client { socket, pings: 0, answered: 0 }
     }
 
     /// Sends a message whole, or in fragments that may cut a character, with pings in between.
@@ -83,11 +84,31 @@ impl Client {
     fn read(&mut self) -> Message {
         loop {
             match self.socket.read().expect("the server goes on") {
-                Message::Pong(payload) => {
-                    self.pongs += 1;
-                    assert_eq!(payload, self.pongs.to_string().as_bytes(), "a pong for each ping");
-                }
+                Message::Pong(payload) => self.take_pong(&payload),
                 message => return message,
+            }
+        }
+    }
+
+    /// Of pings that wait together the newest alone may be answered (RFC 6455 §5.5.3).
+    fn take_pong(&mut self, payload: &[u8]) {
+        let ping = std::str::from_utf8(payload).ok().and_then(|number| number.parse().ok());
+        let ping = ping.unwrap_or_else(|| panic!("a pong that answers nothing: {payload:?}"));
+        assert!(
+            (self.answered + 1..=self.pings).contains(&ping),
+            "pong {ping} after {}, of {}",
+            self.answered,
+            self.pings
+        );
+        self.answered = ping;
+    }
+
+    /// Reads until the newest ping is answered, when nothing else is to come.
+    fn finish_pings(&mut self) {
+        while self.answered < self.pings {
+            match self.socket.read().expect("the newest ping is answered") {
+                Message::Pong(payload) => self.take_pong(&payload),
+                other => panic!("nothing said this: {} bytes", other.len()),
             }
         }
     }
@@ -121,10 +142,10 @@ pub(crate) fn echo(url: &str, seed: u64, count: usize) {
             assert!(came == wanted, "seed {seed}, message {}: {lengths:?}", number - IN_FLIGHT_MAX);
         }
     }
+    client.finish_pings();
     let frame = CloseFrame { code: CloseCode::from(4321), reason: "done".into() };
     client.socket.close(Some(frame)).expect("the server reads");
     assert_eq!(client.close_code(), 4321, "seed {seed}");
-    assert_eq!(client.pongs, client.pings, "seed {seed}");
 }
 
 /// What is refused, and with which code.

@@ -46,7 +46,7 @@ impl Form for Tabs {
     }
 
     fn read<'a>(&self, kind: Kind, payload: &'a [u8]) -> Result<Command<'a>, BadCommand<'a>> {
-        Ok(Command { wish: Wish::Say(kind, payload.into()), reference: None })
+        Ok(Command { wish: Wish::say(kind, payload), reference: None })
     }
 
     fn measure(&self, said: &Said<'_>) -> usize {

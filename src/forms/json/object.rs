@@ -34,40 +34,9 @@ pub(super) enum Object<'a> {
         rights: &'static [&'static str],
         server: &'static str,
     },
-    Say {
-        seq: NonZeroU64,
-        time: Stamp,
-        from: PersonObject<'a>,
-        text: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        re: Option<NonZeroU64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        edited: Option<NonZeroU64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        deleted: Option<NonZeroU64>,
-        #[serde(skip_serializing_if = "ReactionsObject::is_empty")]
-        reactions: ReactionsObject<'a>,
-        /// Those of who asks.
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        mine: Vec<&'a str>,
-    },
-    Data {
-        seq: NonZeroU64,
-        time: Stamp,
-        from: PersonObject<'a>,
-        base64: Base64<'a>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        re: Option<NonZeroU64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        edited: Option<NonZeroU64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        deleted: Option<NonZeroU64>,
-        #[serde(skip_serializing_if = "ReactionsObject::is_empty")]
-        reactions: ReactionsObject<'a>,
-        /// Those of who asks.
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        mine: Vec<&'a str>,
-    },
+    Say(MessageObject<'a>),
+    /// What was said in bytes.
+    Data(MessageObject<'a>),
     Edit {
         seq: NonZeroU64,
         of: NonZeroU64,
@@ -156,6 +125,29 @@ pub(super) enum Object<'a> {
     },
 }
 
+/// What was said: a text, or bytes.
+#[derive(Debug, Serialize)]
+pub(super) struct MessageObject<'a> {
+    seq: NonZeroU64,
+    time: Stamp,
+    from: PersonObject<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base64: Option<Base64<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    re: Option<NonZeroU64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edited: Option<NonZeroU64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted: Option<NonZeroU64>,
+    #[serde(skip_serializing_if = "ReactionsObject::is_empty")]
+    reactions: ReactionsObject<'a>,
+    /// Those of who asks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mine: Vec<&'a str>,
+}
+
 /// How many have added each emoji.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ReactionsObject<'a>(&'a [Reaction]);
@@ -222,15 +214,21 @@ impl<'a> Object<'a> {
         let of_viewer = |reaction: &&Reaction| viewer.is_some_and(|viewer| reaction.people.contains(&viewer));
         let mine = reactions.iter().filter(of_viewer).map(|reaction| &*reaction.emoji).collect();
         let reactions = ReactionsObject(reactions);
+        let message = |text, base64| MessageObject {
+            seq,
+            time,
+            from,
+            text,
+            base64,
+            re,
+            edited,
+            deleted,
+            reactions,
+            mine,
+        };
         match kind {
-            Kind::Text => {
-                let text = checked(payload);
-                Object::Say { seq, time, from, text, re, edited, deleted, reactions, mine }
-            }
-            Kind::Binary => {
-                let base64 = Base64(payload);
-                Object::Data { seq, time, from, base64, re, edited, deleted, reactions, mine }
-            }
+            Kind::Text => Object::Say(message(Some(checked(payload)), None)),
+            Kind::Binary => Object::Data(message(None, Some(Base64(payload)))),
         }
     }
 }

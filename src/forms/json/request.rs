@@ -9,7 +9,6 @@ use serde::de::{self, Deserializer, Visitor};
 
 use super::object::IdObject;
 use crate::chat::{Action, BadCommand, Command, Reason, Wish};
-use crate::websocket::Kind;
 
 /// Longer references are nobody's.
 const REF_BYTES_MAX: usize = 64;
@@ -70,6 +69,7 @@ impl<'a> ClientObject<'a> {
         }
         serde_json::from_slice(payload).or_else(|error| wrong(&error.to_string()))
     }
+
     /// What it asks for.
     pub(super) fn into_command(mut self) -> Result<Command<'a>, BadCommand<'a>> {
         let bad =
@@ -90,16 +90,14 @@ impl<'a> ClientObject<'a> {
         let words = |advice| text.filter(|text| !text.is_empty()).ok_or((Reason::NoText, advice));
         Ok(match &*kind {
             "say" => match (words(NO_TEXT)?, re.map(NonZeroU64::new)) {
-                (Cow::Borrowed(text), None) => Wish::Say(Kind::Text, Cow::Borrowed(text.as_bytes())),
-                (Cow::Owned(text), None) => Wish::Say(Kind::Text, Cow::Owned(text.into_bytes())),
-                (text, Some(Some(re))) => Wish::Act(Action::Say { re: Some(re) }, text),
                 (_, Some(None)) => return Err((Reason::BadNumber, NO_ANSWERED)),
+                (text, re) => Wish::act(Action::Say { re: re.flatten() }, text),
             },
-            "edit" => Wish::Act(Action::Edit { of: of()? }, words(NO_NEW_TEXT)?),
-            "delete" => Wish::Act(Action::Delete { of: of()? }, Cow::Borrowed("")),
+            "edit" => Wish::act(Action::Edit { of: of()? }, words(NO_NEW_TEXT)?),
+            "delete" => Wish::act(Action::Delete { of: of()? }, Cow::Borrowed("")),
             "react" => {
                 let action = Action::React { of: of()?, is_on: on.unwrap_or(true) };
-                Wish::Act(action, emoji.ok_or((Reason::BadEmoji, NO_EMOJI))?)
+                Wish::act(action, emoji.ok_or((Reason::BadEmoji, NO_EMOJI))?)
             }
             "typing" => Wish::Typing,
             "name" => Wish::Rename(name.ok_or((Reason::BadName, NO_NAME))?),

@@ -21,10 +21,11 @@ pub(super) fn run(bytes: &[u8]) {
             Ok(command) => {
                 assert!(command.reference.as_ref().is_none_or(|name| (1..=64).contains(&name.len())));
                 match command.wish {
-                    Wish::Say(kind, said) => told(&forms, kind, &said, None),
-                    Wish::Act(Action::Say { re }, text) => told(&forms, Kind::Text, text.as_bytes(), re),
-                    Wish::Act(Action::Edit { of }, text) => {
-                        told(&forms, Kind::Text, text.as_bytes(), Some(of));
+                    Wish::Submit { action: Action::Say { re }, kind, payload } => {
+                        told(&forms, kind, &payload, re);
+                    }
+                    Wish::Submit { action: Action::Edit { of }, kind, payload } => {
+                        told(&forms, kind, &payload, Some(of));
                     }
                     _ => {}
                 }
