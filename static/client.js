@@ -74,7 +74,7 @@ export class Room {
     return () => all.delete(listener);
   }
 
-  emit(type, event) {
+  emit(type, event = {}) {
     this.listeners.get(type)?.forEach((listener) => listener(event));
   }
 

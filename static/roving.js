@@ -36,7 +36,7 @@ function target(key, all) {
 function leave() {
   current?.removeAttribute("tabindex");
   current?.removeAttribute("aria-label");
-  current?.querySelectorAll("a, button:not(.remedies button)").forEach((control) => { control.tabIndex = -1; });
+  current === null || controls(current).forEach((control) => { control.tabIndex = -1; });
   current = null;
   log.tabIndex = 0;
 }

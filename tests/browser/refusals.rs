@@ -4,18 +4,23 @@ use serde_json::json;
 
 use crate::support::browser::{Browser, Key};
 use crate::support::client::Client;
+use crate::support::http::{Request, exchange};
 use crate::support::json::JsonClient;
-use crate::support::server::Wsloop;
+use crate::support::server::{Wsloop, wait_until};
 use crate::{SOON, draft, join, say, wait_for_phase, words};
 
-/// One place, which somebody else takes between the page's coming and its joining.
+/// One place, which somebody else takes while the page is not connected.
 fn page_that_is_refused(arguments: &[&str], wanted: &str) {
     let server = Wsloop::start(arguments);
     let browser = Browser::launch();
-    let page = browser.page(&server.http_url("/tea"));
+    let page = join(&browser, &server, "/tea", "Ada");
+    page.click("disconnect");
+    wait_for_phase(&page, "disconnected");
+    // The server may not know yet that the page has gone.
+    let request = Request::plain(&server, "GET", "/healthz").bytes();
+    wait_until("there is a place", SOON, || exchange(&server, &request).status == 200);
     let other = Client::join(&server, "/tea?name=Bo");
-    page.type_text("Ada");
-    page.press(Key::Enter);
+    page.click("connect");
     page.wait_for(
         &format!("document.querySelector('#status').textContent.startsWith({})", json!(wanted)),
         SOON,

@@ -193,14 +193,14 @@ fn forced_colours_show_states_too() {
     page.emulate_media("forced-colors", "active");
     page.wait_for("matchMedia('(forced-colors: active)').matches", SOON);
     say(&page, "hello");
-    wait_for_line(&page, "hello");
+    page.wait_for("document.querySelector('.mine')?.dataset.state === 'sent'", SOON);
     let dot = "(() => { const { backgroundColor, borderRadius } = getComputedStyle(document.querySelector('#status'), '::before');
         return backgroundColor + borderRadius; })()";
-    let pressed = "getComputedStyle(document.querySelector('#notify')).backgroundColor";
+    let pressed = "getComputedStyle(document.querySelector('#rooms')).backgroundColor";
     let line = "getComputedStyle(document.querySelector('.mine')).borderTopStyle";
     let before = [page.text(dot), page.text(pressed), page.text(line)];
     page.evaluate(
-        "document.querySelector('#notify').setAttribute('aria-pressed', 'true');
+        "document.querySelector('#rooms').setAttribute('aria-pressed', 'true');
         document.querySelector('.mine').dataset.state = 'failed'; 0",
     );
     page.click("disconnect");

@@ -6,7 +6,8 @@ use crate::support::browser::{Browser, Key, Page};
 use crate::support::client::{Client, without_time};
 use crate::support::server::Wsloop;
 use crate::{
-    SOON, assert_no_errors, draft, encoded, focused, join, lines, one_line, said, say, wait_for_line, words,
+    SOON, assert_no_errors, draft, encoded, focused, join, lines, one_line, said, say, wait_for_line,
+    wait_for_phase, words,
 };
 
 /// Reference servers A and C: each message appears on every page as it comes, the sender's own included.
