@@ -6,14 +6,26 @@
 // "waiting". WSLOOP_WS is the folder that `ws` is installed in. The last line is JSON.
 
 import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { pathToFileURL } from "node:url";
 
 const WebSocket = createRequire(`${process.env.WSLOOP_WS}/`)("ws");
 const TIME_MAX_MS = 60_000;
 const address = process.argv[2];
-const served = await fetch(new URL("/assets/client.js", address));
-const { Room, freshKey } = await import(`data:text/javascript,${encodeURIComponent(await served.text())}`);
+
+// Node imports no module over HTTP: the files are fetched into a folder.
+const folder = mkdtempSync(join(tmpdir(), "wsloop-client-"));
+process.on("exit", () => rmSync(folder, { recursive: true }));
+writeFileSync(join(folder, "package.json"), '{"type": "module"}');
+for (const name of ["client.js", "roster.js"]) {
+  const served = await fetch(new URL(`/assets/${name}`, address));
+  writeFileSync(join(folder, name), await served.text());
+}
+const { Room, freshKey } = await import(pathToFileURL(join(folder, "client.js")));
 
 setTimeout(() => {
   console.error("not done in time");
@@ -32,7 +44,7 @@ function next(room, type, isMeant = () => true) {
   });
 }
 
-function join(name) {
+function enter(name) {
   const room = new Room(address, { name, key: freshKey(), WebSocket });
   room.heard = [];
   room.on("say", ({ text }) => room.heard.push(text));
@@ -41,8 +53,8 @@ function join(name) {
   return welcome.then(() => room);
 }
 
-const ada = await join("Ada");
-const bo = await join("Bo");
+const ada = await enter("Ada");
+const bo = await enter("Bo");
 for (const [speaker, text] of [[ada, "one"], [bo, "two"]]) {
   const all = [ada, bo].map((room) => next(room, "say", (event) => event.text === text));
   const acknowledged = next(speaker, "ack");

@@ -147,14 +147,22 @@ fn a_browser_at_an_unknown_path_gets_a_page_with_a_way_back() {
 #[test]
 fn the_client_is_there_for_pages_of_all_origins() {
     let server = Wsloop::start(&[]);
-    for (path, content_type) in
-        [("/assets/client.js", "text/javascript"), ("/assets/client.d.ts", "text/plain")]
-    {
+    let shared = [
+        ("/assets/client.js", "text/javascript"),
+        ("/assets/client.d.ts", "text/plain"),
+        ("/assets/roster.js", "text/javascript"),
+    ];
+    for (path, content_type) in shared {
         let file = get(&server, path);
         assert_eq!(file.header("Access-Control-Allow-Origin"), Some("*"), "{path}");
         assert_eq!(file.header("Cross-Origin-Resource-Policy"), Some("cross-origin"), "{path}");
         assert!(file.header("Content-Type").unwrap_or_default().starts_with(content_type), "{path}");
-        assert!(!file.text().contains("import "), "{path} can be fetched alone");
+        for import in file.text().lines().filter(|line| line.starts_with("import ")) {
+            let name = import.split("from \"./").nth(1).and_then(|rest| rest.split('"').next());
+            let is_shared =
+                name.is_some_and(|name| shared.iter().any(|(path, _)| *path == format!("/assets/{name}")));
+            assert!(is_shared, "{path}: {import}");
+        }
     }
     for path in ["/", "/assets/chat.js"] {
         let file = get(&server, path);
