@@ -14,6 +14,7 @@ import { changes } from "/assets/changes.js";
 import { completion } from "/assets/completion.js";
 import { composer } from "/assets/composer.js";
 import { connection } from "/assets/connection.js";
+import { find } from "/assets/find.js";
 import { kept } from "/assets/kept.js";
 import { known } from "/assets/known.js";
 import { log } from "/assets/log.js";
@@ -46,11 +47,13 @@ function askForHistory(before) {
   announcer.busy(connection.isAskingHistory);
 }
 
+/** False if there are none. */
 function askForOlder() {
   const oldest = log.oldest();
   if (hasOlder && oldest !== undefined) {
     askForHistory(oldest);
   }
+  return hasOlder;
 }
 
 /** How much is kept, as far as the server tells. */
@@ -120,6 +123,7 @@ const events = {
     }
     unread.cameOlder(hasOlder);
     permalink.look();
+    find.cameOlder();
     announcer.busy(false);
   },
 
@@ -267,7 +271,7 @@ function listen() {
   on("rooms-form", "submit", (event) => rooms.submit(event));
   on("rooms-close", "click", () => byId("rooms-dialog").close());
   on("copy", "click", () => rooms.copyLink());
-  [actions, alone, menu, people, permalink, rail, roving].forEach((one) => one.listen());
+  [actions, alone, find, menu, people, permalink, rail, roving].forEach((one) => one.listen());
   document.addEventListener("visibilitychange", onVisibilityChange);
   addEventListener("pagehide", onPageHide);
   addEventListener("pageshow", onPageShow);
@@ -289,10 +293,8 @@ notices.recall();
 completion.start();
 listen();
 log.showCounts();
-permalink.askForOlder = () => {
-  askForOlder();
-  return hasOlder;
-};
+permalink.askForOlder = askForOlder;
+find.askForOlder = askForOlder;
 permalink.go();
 composer.restore();
 connection.connect();

@@ -39,6 +39,7 @@ export const log = {
   unread: 0, // Messages since the tab was hidden.
   mentions: 0, // Those of them that mention the reader.
   isMarkSeen: true, // The mark of what is new has been in view.
+  isSearched: false, // Somebody looks for something: older lines come, and stay.
   hasOtherCount: false, // Lines of before a restart of the server are there.
   width: 0,
   height: 0,
@@ -87,7 +88,7 @@ export const log = {
 
   /** So many lines stay on the page. */
   linesMax() {
-    return this.pinned ? LINES_MAX : LINES_READ_MAX;
+    return this.pinned && !this.isSearched ? LINES_MAX : LINES_READ_MAX;
   },
 
   queue(make) {

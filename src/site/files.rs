@@ -37,6 +37,7 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("dressed.js", SCRIPT, include_str!("../../static/dressed.js")),
     ("emoji.js", SCRIPT, include_str!("../../static/emoji.js")),
     ("faces.js", SCRIPT, include_str!("../../static/faces.js")),
+    ("find.js", SCRIPT, include_str!("../../static/find.js")),
     ("kept.js", SCRIPT, include_str!("../../static/kept.js")),
     ("known.js", SCRIPT, include_str!("../../static/known.js")),
     ("letters.js", SCRIPT, include_str!("../../static/letters.js")),

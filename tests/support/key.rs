@@ -25,6 +25,8 @@ pub enum Key {
     Home,
     /// To the last.
     End,
+    /// Finds.
+    ControlF,
 }
 
 impl Key {
@@ -42,6 +44,7 @@ impl Key {
             Key::Down => ("ArrowDown", "", 40, 0),
             Key::Home => ("Home", "", 36, 0),
             Key::End => ("End", "", 35, 0),
+            Key::ControlF => ("f", "", 70, 2),
         }
     }
 }
