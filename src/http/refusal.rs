@@ -34,6 +34,13 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Each of the names, for reports that tell of all.
+    #[rustfmt::skip]
+    pub const NAMES: [&str; 12] = [
+        "malformed", "origin", "not_found", "method", "timeout", "host", "upgrade", "address_full", "head_too_large",
+        "full", "draining", "unavailable",
+    ];
+
     /// The status code of RFC 9110 §15.
     pub fn status(self) -> u16 {
         match self {
@@ -134,6 +141,16 @@ fn page(status: u16, advice: &str) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_name_is_left_out() {
+        // What `name` can give stands behind the arrows of its arms.
+        let source = include_str!("refusal.rs").split("pub fn name(").nth(1).expect("the function");
+        let body = source.split("\n    }\n").next().expect("its end");
+        let given: Vec<&str> =
+            body.lines().filter_map(|line| line.split("=> \"").nth(1)?.split('"').next()).collect();
+        assert_eq!(given, Refusal::NAMES);
+    }
 
     #[test]
     fn every_refusal_carries_what_its_status_demands() {

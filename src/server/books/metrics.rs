@@ -1,6 +1,7 @@
 //! `/metrics`: the counters in the text form of OpenMetrics, which Prometheus reads. No label holds a
 //! user's text or an address.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use prometheus_client::collector::Collector;
@@ -14,8 +15,21 @@ use super::hour::Hour;
 use super::ledger::Ledger;
 use super::times::{Buckets, Times};
 use super::{Books, Gauges, Standouts, VERSION};
-use crate::http::Response;
+use crate::http::{Refusal, Response};
 use crate::server::environment::Process;
+
+/// Refusals that are no answer to a request.
+const WITHOUT_ANSWER: [&str; 2] = ["descriptors", "displaced"];
+
+/// What ends are counted under.
+const CLOSE_CODES: [&str; 16] = [
+    "1000", "1001", "1002", "1003", "1005", "1006", "1007", "1008", "1009", "1010", "1011", "1012", "1013",
+    "1014", "3xxx", "4xxx",
+];
+
+/// Errors of accepting that happen, by the numbers of Linux: no memory, no descriptors (of the system, of the process),
+/// no watches of epoll, the peer has gone, no buffers. Any other is "other".
+const ACCEPT_ERRORS: [i32; 6] = [12, 23, 24, 28, 103, 105];
 
 #[derive(Debug)]
 struct Exposition(Vec<Metric>);
@@ -60,10 +74,6 @@ pub(crate) fn report(
 }
 
 fn of_clients(counters: &Counters, ledger: &Ledger, gauges: Gauges) -> Vec<Metric> {
-    let named = |(name, count): (&&'static str, &u64)| ((*name).to_owned(), *count);
-    let rejected = counters.rejected.iter().map(named).collect();
-    let closed = counters.closed.iter().map(named).collect();
-    let errors = counters.accept_errors.iter().map(|(number, count)| (number.to_string(), *count)).collect();
     let dropped =
         DropReason::ALL.map(|reason| (reason.name().to_owned(), counters.dropped[reason as usize])).to_vec();
     let log_lines = gauges.log_lines_dropped.map(|(reason, count)| (reason.to_owned(), count)).to_vec();
@@ -79,9 +89,9 @@ fn of_clients(counters: &Counters, ledger: &Ledger, gauges: Gauges) -> Vec<Metri
         gauge("wsloop_connections", "Connections now, in whatever state", gauges.connections as f64),
         gauge("wsloop_operator_connections", "Connections at the address of --admin", gauges.operators as f64),
         counter("wsloop_connections_accepted", "Connections taken from the kernel", counters.accepted),
-        family("wsloop_connections_rejected", "Connections and requests refused", "reason", rejected),
-        family("wsloop_connections_closed", "WebSockets that ended, by close code", "code", closed),
-        family("wsloop_accept_errors", "Attempts to accept that failed", "errno", errors),
+        family("wsloop_connections_rejected", "Connections and requests refused", "reason", refusals(counters)),
+        family("wsloop_connections_closed", "WebSockets that ended, by close code", "code", ends(counters)),
+        family("wsloop_accept_errors", "Attempts to accept that failed", "errno", accept_errors(counters)),
         counter("wsloop_messages_received", "Messages from clients", counters.messages_received),
         counter("wsloop_messages_accepted", "Deliveries owed: each message once a receiver", owed.accepted),
         counter("wsloop_messages_delivered", "Deliveries taken to the last byte", owed.delivered),
@@ -98,6 +108,39 @@ fn of_clients(counters: &Counters, ledger: &Ledger, gauges: Gauges) -> Vec<Metri
         times("wsloop_ping_rtt_seconds", "Time from a ping to its pong", &counters.round_trips),
     ];
     metrics
+}
+
+/// Counts by name, and 0 for each name that has not happened: Prometheus sees no growth in a series whose first value
+/// is a count, so the first burst would be missed.
+fn from_the_start<N: ToString>(
+    names: impl IntoIterator<Item = N>,
+    counts: impl IntoIterator<Item = (N, u64)>,
+) -> Vec<(String, u64)> {
+    let zeros = names.into_iter().map(|name| (name, 0));
+    let mut all = BTreeMap::new();
+    for (name, count) in zeros.chain(counts) {
+        *all.entry(name.to_string()).or_default() += count;
+    }
+    all.into_iter().collect()
+}
+
+fn refusals(counters: &Counters) -> Vec<(String, u64)> {
+    let reasons = Refusal::NAMES.into_iter().chain(WITHOUT_ANSWER);
+    from_the_start(reasons, counters.rejected.iter().map(|(reason, count)| (*reason, *count)))
+}
+
+fn ends(counters: &Counters) -> Vec<(String, u64)> {
+    from_the_start(CLOSE_CODES, counters.closed.iter().map(|(code, count)| (*code, *count)))
+}
+
+/// By error number. What nobody has foreseen is counted together, so that it is there from the start too.
+fn accept_errors(counters: &Counters) -> Vec<(String, u64)> {
+    let name = |number: &i32| match ACCEPT_ERRORS.contains(number) {
+        true => number.to_string(),
+        false => "other".to_owned(),
+    };
+    let names = ACCEPT_ERRORS.iter().map(name).chain(["other".to_owned()]);
+    from_the_start(names, counters.accept_errors.iter().map(|(number, count)| (name(number), *count)))
 }
 
 /// What is used, and how much of it there may be.
@@ -123,10 +166,12 @@ fn of_loop(hour: &Hour, health: Health, is_balanced: bool) -> Vec<Metric> {
     let gauge = |name, help, value: f64| metric(name, help, MetricValue::Gauge(value));
     let counter = |name, help, value: f64| metric(name, help, MetricValue::Counter(value));
     let total = hour.total();
+    let pause_s = hour.most(|sample| sample.pause) as f64 / 1e3;
     #[rustfmt::skip]
     let metrics = vec![
         gauge("wsloop_health", "The verdict: 0 well, 1 strained, 2 ill", f64::from(health as u8)),
         gauge("wsloop_ledger_balanced", "1 if it is known what became of each delivery", f64::from(u8::from(is_balanced))),
+        gauge("wsloop_loop_pause_seconds", "The longest time in the last minute in which the loop did not come round", pause_s),
         counter("wsloop_loop_seconds", "Time that the loop has run", total.elapsed.as_secs_f64()),
         counter("wsloop_loop_idle_seconds", "Of that, time in which there was nothing to do", total.idle.as_secs_f64()),
         counter("wsloop_loop_cpu_seconds", "Of that, time in which its thread had a processor", total.worked.as_secs_f64()),
@@ -182,5 +227,40 @@ impl Collector for Exposition {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::Cause;
+    use crate::server::books::TURNED_AWAY;
+    use crate::websocket::CloseFrame;
+
+    #[test]
+    fn what_can_happen_is_there_before_it_happens() {
+        let mut counters = Counters::default();
+        let before = [refusals(&counters), ends(&counters), accept_errors(&counters)];
+        assert!(before.iter().flatten().all(|(_, count)| *count == 0), "{before:?}");
+        let reasons = Refusal::NAMES.into_iter().chain(TURNED_AWAY).chain(["displaced"]);
+        reasons.for_each(|reason| counters.note_rejection(reason));
+        let frames = (0..=u16::MAX).filter_map(|code| CloseFrame::parse(&code.to_be_bytes()).ok());
+        let causes = frames.map(Cause::Peer).chain([Cause::Vanished, Cause::NoPong]);
+        causes.for_each(|cause| _ = counters.note_end(&cause));
+        _ = counters.note_end(&Cause::Peer(CloseFrame { code: None, reason: String::new() }));
+        counters.accept_errors.extend([(24, 3), (0, 1), (9_999, 2)]);
+        let after = [refusals(&counters), ends(&counters), accept_errors(&counters)];
+        let names =
+            |family: &Vec<(String, u64)>| family.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        assert_eq!(
+            before.each_ref().map(names),
+            after.each_ref().map(names),
+            "no series begins with a count"
+        );
+        for (family, name, wanted) in
+            [(0, "full", 2), (0, "displaced", 1), (1, "4xxx", 1_000), (2, "24", 3), (2, "other", 3)]
+        {
+            assert!(after[family].contains(&(name.to_owned(), wanted)), "{name} in {after:?}");
+        }
     }
 }
