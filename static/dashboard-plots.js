@@ -12,10 +12,15 @@ import { isGap, rate } from "/assets/dashboard-points.js";
 const HEIGHT = 160;
 const PADDING = 26;
 const ROWS_MAX = 60;
+/** The highest value of an axis, at least: below it there are not two whole numbers to write at it. */
+const LEAST = 2;
+/** Steps of an axis: of bytes, which are written in units of 1,024, and of what is written without a fraction. */
+const BINARY_STEPS = Array.from({ length: 45 }, (_, power) => 2 ** power);
+const WHOLE_STEPS = Array.from({ length: 14 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat();
 const MINUTE_MS = 60_000;
 
 const per = (name) => (point, before) => rate(point, before, name);
-const of = (name, scale = 1) => (point) => point[name] / scale;
+const of = (name, scale = 1) => (point) => (point[name] === null ? null : point[name] / scale);
 
 /** Title, how a value is written, and lines: a name, and what it is of a point and the one before it. */
 const PLOTS = [
@@ -52,7 +57,6 @@ function columnsOf(points, lines) {
 /** How often the line begins anew. */
 const gapsIn = (points) => points.filter((point, index) => isGap(point) && index > 0 && !isGap(points[index - 1])).length;
 
-const latest = (values) => values.findLast((value) => value !== null);
 const most = (values) => values.reduce((max, value) => (value !== null && (max === undefined || value > max) ? value : max), undefined);
 
 class Plot {
@@ -87,14 +91,18 @@ class Plot {
       legend: { show: false },
       cursor: { sync: { key: "time" } },
       hooks: { setCursor: [(plot) => this.writeLegend(plot.cursor.idx)] },
-      scales: { y: { range: (_, least, max) => [0, this.write === percent ? 1 : Math.max(max ?? 0, this.write === whole ? 2 : 1) * 1.1] } },
+      scales: { y: { range: (_, least, max) => [0, this.write === percent ? 1 : Math.max(max ?? 0, LEAST) * 1.1] } },
       axes: [
-        { ...axis, values: (_, splits) => ticks(splits) },
-        { ...axis, size: 72, values: (_, splits) => splits.map((split) => this.write(split)) },
+        { ...axis, size: 32, values: (_, splits) => ticks(splits) },
+        { ...axis, size: 72, ...this.steps(), values: (_, splits) => splits.map((split) => this.write(split)) },
       ],
       series: [{}, ...series],
     }, this.columns, this.place);
     this.name();
+  }
+
+  steps() {
+    return this.write === percent ? {} : { incrs: this.write === bytes ? BINARY_STEPS : WHOLE_STEPS };
   }
 
   show(points) {
@@ -125,8 +133,9 @@ class Plot {
     }
     const told = this.lines.map(([label], line) => {
       const column = this.columns[line + 1];
-      const [now, max] = [latest(column), most(column)];
-      return now === undefined ? `${label}: nothing yet` : `${label}: ${this.write(now)} now, ${this.write(max)} at most`;
+      const [now, max] = [column.at(-1) ?? null, most(column)];
+      return max === undefined ? `${label}: nothing yet`
+        : `${label}: ${now === null ? "nothing" : this.write(now)} now, ${this.write(max)} at most`;
     });
     const gaps = gapsIn(this.points ?? []);
     canvas.setAttribute("role", "img");

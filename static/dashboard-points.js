@@ -14,7 +14,15 @@ const CLOSEST_MS = 500;
 
 const sum = (counts) => Object.values(counts).reduce((total, count) => total + count, 0);
 
-/** A report of /stats as a point: the figures that /stats/history has, by the same names. */
+/** The server notes no time below 1 µs: 0 says that there was none, be it a ping's. */
+const known = (microseconds) => (microseconds === 0 ? null : microseconds);
+const TIMES = ["turn_p99_us", "fanout_p99_us", "ping_p99_us"];
+
+/**
+ * A report of /stats as a point: the figures that /stats/history has, by the same names. Most are the same; the history
+ * has the CPU, the idleness and the longest turn of its five seconds, and a report has those of the last ten, and of
+ * the last ten to twenty: a live line is smoother, and a long turn stays in it for longer.
+ */
 export function pointOf(report) {
   const { dropped, loop, turn_us: turn, fanout_us: fanout, ping_us: ping } = report;
   return {
@@ -32,10 +40,10 @@ export function pointOf(report) {
     closed: sum(report.closed),
     sent_bytes: report.sent_bytes,
     buffered_bytes: report.buffered_bytes,
-    turn_p99_us: turn.p99,
+    turn_p99_us: known(turn.p99),
     turn_max_us: turn.max,
-    fanout_p99_us: fanout.p99,
-    ping_p99_us: ping.p99,
+    fanout_p99_us: known(fanout.p99),
+    ping_p99_us: known(ping.p99),
     cpu_permille: loop.cpu * 1000,
     idle_permille: loop.idle * 1000,
   };
@@ -44,9 +52,10 @@ export function pointOf(report) {
 /** The points of the history: a list for each figure becomes an object for each moment. */
 function pointsOf(history) {
   const names = Object.keys(history).filter((name) => Array.isArray(history[name]));
+  const value = (name, index) => (TIMES.includes(name) ? known(history[name][index]) : history[name][index]);
   return history.time_ms.map((_, index) => ({
     started_ms: history.started_ms,
-    ...Object.fromEntries(names.map((name) => [name, history[name][index]])),
+    ...Object.fromEntries(names.map((name) => [name, value(name, index)])),
   }));
 }
 
@@ -83,6 +92,7 @@ export class Points {
     const last = this.all.at(-1);
     if (last !== undefined && milliseconds > last.time_ms) {
       this.all.push({ time_ms: milliseconds });
+      this.trim();
     }
   }
 
@@ -91,7 +101,8 @@ export class Points {
     const points = pointsOf(history);
     const first = points[0]?.time_ms ?? Infinity;
     const newest = points.at(-1)?.time_ms ?? -Infinity;
-    const later = this.all.filter(({ time_ms }) => time_ms > newest + CLOSEST_MS);
+    // A gap behind it is of before this report came: where there still is one, it is made anew.
+    const later = this.all.filter((point) => point.time_ms > newest + CLOSEST_MS && !isGap(point));
     this.all = this.all.filter(({ time_ms }) => time_ms < first);
     [...points, ...later].forEach((point) => this.append(point));
     this.wantsHistory = false;
@@ -109,7 +120,13 @@ export class Points {
       this.all.push({ time_ms: (before.time_ms + point.time_ms) / 2 });
     }
     this.all.push(point);
-    while (this.all[0].time_ms < point.time_ms - HOUR_MS) {
+    this.trim();
+  }
+
+  /** An hour is kept, however much of it is a gap. */
+  trim() {
+    const since = this.all.at(-1).time_ms - HOUR_MS;
+    while (this.all[0].time_ms < since) {
       this.all.shift();
     }
   }

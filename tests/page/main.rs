@@ -1,6 +1,6 @@
-//! What the page makes of a text, without a browser: the pure modules of `static`, tested by Node. Each file
-//! `NAME.test.mjs` beside this one is a test here. Elements are made in `document.mjs`, which has no more of a
-//! document than they need.
+//! What the page makes of a text, and the operators' page of its reports, without a browser: the pure modules of
+//! `static`, tested by Node. Each file `NAME.test.mjs` beside this one is a test here. Elements are made in
+//! `document.mjs`, which has no more of a document than they need.
 //!
 //! `WSLOOP_PAGE_SEED` replays the texts of chance, `WSLOOP_PAGE_TEXTS` makes them more.
 
@@ -21,6 +21,11 @@ fn addresses_begin_and_end_where_people_mean_it() {
 #[test]
 fn hostile_and_random_texts_stay_texts() {
     run("hostile");
+}
+
+#[test]
+fn what_operators_see_of_an_hour_is_what_was() {
+    run("points");
 }
 
 #[test]
