@@ -14,6 +14,7 @@ import { showReport, showVerdict } from "/assets/dashboard-figures.js";
 
 const EVERY_MS = 1000;
 const PATIENCE_MS = 5000;
+const HISTORY_PAUSE_MS = 60_000;
 
 /** The server answered, and not with a report. */
 class Refused extends Error {}
@@ -24,6 +25,8 @@ let reported = null;
 let failing = null;
 /** How far the server's clock is ahead of the reader's. */
 let ahead = 0;
+/** From when on the history may be asked for, by the reader's clock, and for how long not after another failure. */
+let [historyAt, historyPause] = [0, EVERY_MS];
 
 async function load(path) {
   const answer = await fetch(path, { signal: AbortSignal.timeout(PATIENCE_MS), cache: "no-store" });
@@ -70,14 +73,27 @@ function fail(error) {
 async function ask() {
   try {
     succeed(await load("/stats"));
-    if (points.wantsHistory) {
-      points.merge(await load("/stats/history"));
-      showPoints(points.all);
-    }
+    askHistory();
   } catch (error) {
     fail(error);
   }
   setTimeout(ask, EVERY_MS);
+}
+
+/** The reports go on without it: it only draws what was before them. */
+async function askHistory() {
+  if (!points.wantsHistory || Date.now() < historyAt) {
+    return;
+  }
+  historyAt = Infinity;
+  try {
+    points.merge(await load("/stats/history"));
+    showPoints(points.all);
+    [historyAt, historyPause] = [0, EVERY_MS];
+  } catch {
+    historyAt = Date.now() + historyPause;
+    historyPause = Math.min(2 * historyPause, HISTORY_PAUSE_MS);
+  }
 }
 
 startPlots();

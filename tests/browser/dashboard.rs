@@ -256,6 +256,47 @@ fn who_comes_later_sees_what_was_before_and_plots_have_names_legends_and_tables(
     assert_no_errors(&page);
 }
 
+/// The page, when what it asks for goes through `answer`, a function of the path and of a promise of the answer.
+fn open_told(browser: &Browser, server: &Wsloop, answer: &str) -> Page {
+    let page = browser.blank_page();
+    page.before_load(&format!(
+        "const answer = {answer};
+        const real = window.fetch;
+        window.fetch = (path, options) => answer(path, () => real(path, options));"
+    ));
+    page.navigate(&server.http_url("/dashboard"));
+    page.set_viewport(1280, 1000, false);
+    page
+}
+
+#[test]
+fn reports_go_on_when_the_history_cannot_be_had_and_it_is_asked_for_less_and_less_often() {
+    let server = Wsloop::start(&[]);
+    let browser = Browser::launch();
+    let page = open_told(
+        &browser,
+        &server,
+        "(path, ask) => {
+            window.asked ??= { reports: 0, histories: 0, isRefused: true, states: new Set() };
+            asked.states.add(document.querySelector('#status').dataset.state);
+            asked[path === '/stats' ? 'reports' : 'histories'] += 1;
+            return path === '/stats' || !asked.isRefused ? ask() : Promise.resolve(new Response('not now', { status: 503 }));
+        }",
+    );
+    page.wait_for("window.asked?.reports >= 7", SOON);
+    assert_eq!(page.evaluate("[...asked.states].join(' ')"), "waiting serving");
+    assert_eq!(page.text("document.body.dataset.stale"), "no");
+    let histories = page.evaluate("asked.histories").as_u64();
+    assert!((2..=4).contains(&histories.expect("a number")), "{histories:?} of the history");
+    // As soon as it can be had, it is not asked for any more.
+    page.evaluate("asked.isRefused = false");
+    page.wait_for(&format!("asked.histories > {}", histories.expect("a number")), SOON);
+    page.evaluate("asked.reports = 0");
+    let after = page.evaluate("asked.histories");
+    page.wait_for("asked.reports >= 3", SOON);
+    assert_eq!(page.evaluate("asked.histories"), after);
+}
+
 #[test]
 fn operators_with_an_address_of_their_own_see_who_and_where() {
     let server = Wsloop::start(&["--admin", "127.0.0.1:0", "--max-queue", "64M", "--max-buffered", "128M"]);
