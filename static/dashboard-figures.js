@@ -3,43 +3,51 @@
  *
  * Knows the shape of /stats.
  * Ids: #verdict (data-health: well, strained, ill or unknown) #health #why #figures #talkers #laggards #rooms #reasons
- * #events. Classes: .near .over
+ * #events. Each figure's box has the data-health of the verdict's reasons that are about it.
  */
 
 import { age, bytes, clock, duration, percent, whole } from "/assets/dashboard-formats.js";
 
-const MINUTE_MS = 60_000;
 const ROOMS_MAX = 10;
-/** From this share of a limit on, a figure stands out. */
-const NEAR = 0.9;
 
 const byId = (id) => document.getElementById(id);
 const sum = (counts) => Object.values(counts).reduce((total, count) => total + count, 0);
 const spaced = (name) => name.replaceAll("_", " ");
-const ofLimit = (value, limit, write) => [`${write(value)} / ${write(limit)}`, value / limit];
+const ofLimit = (value, limit, write) => `${write(value)} / ${write(limit)}`;
 
-/** Name, and what it is of a report and of `rate`, the growth a second: text, and where there is a limit, its share. */
+/** Name, what it is of a report and of `rate`, the growth a second, and the reasons of the verdict that are about it. */
 const FIGURES = [
-  ["CPU", ({ now }) => [percent(now.loop.cpu), now.loop.cpu]],
-  ["Idle", ({ now }) => [percent(now.loop.idle)]],
-  ["Turn p99", ({ now }) => [duration(now.turn_us.p99)]],
-  ["Worst turn", ({ now }) => [now.loop.worst_turn_ms === null ? "–" : `${duration(now.loop.worst_turn_us)} at ${clock(now.loop.worst_turn_ms)}`]],
-  ["Connections", ({ now }) => ofLimit(now.clients, now.clients_max, whole)],
-  ["Waiting", ({ now }) => ofLimit(now.buffered_bytes, now.buffered_bytes_max, bytes)],
+  ["CPU", ({ now }) => percent(now.loop.cpu), "cpu"],
+  ["Idle", ({ now }) => percent(now.loop.idle)],
+  ["Starved", ({ now }) => percent(now.loop.starved), "starved"],
+  ["Turn p99", ({ now }) => duration(now.turn_us.p99), "turn"],
+  ["Worst turn", ({ now }) => (now.loop.worst_turn_ms === null ? "–" : `${duration(now.loop.worst_turn_us)} at ${clock(now.loop.worst_turn_ms)}`)],
+  ["Connections", ({ now }) => ofLimit(now.clients, now.clients_max, whole), "places"],
+  ["Waiting", ({ now }) => ofLimit(now.buffered_bytes, now.buffered_bytes_max, bytes), "buffered", "shed"],
   ["Largest queue", ({ now }) => ofLimit(now.largest_queue_bytes, now.queue_bytes_max, bytes)],
-  ["Rooms", ({ now }) => [whole(now.rooms)]],
-  ["Messages/s", ({ rate }) => [rate(({ messages_received }) => messages_received)]],
-  ["Deliveries/s", ({ rate }) => [rate(({ deliveries }) => deliveries.delivered)]],
-  ["Sent/s", ({ rate }) => [rate(({ sent_bytes }) => sent_bytes, bytes)]],
-  ["Dropped", ({ now }) => [whole(now.deliveries.dropped)]],
-  ["Lost", ({ now }) => [whole(now.deliveries.lost)]],
-  ["Refused", ({ now }) => [whole(sum(now.rejected))]],
-  ["Ledger", ({ now }) => (now.balanced ? ["balanced"] : ["not balanced", 1])],
-  ["Uptime", ({ now }) => [now.loop.uptime_seconds === null ? "–" : age(now.loop.uptime_seconds)]],
+  ["Not whole", ({ now }) => ofLimit(now.unfinished_bytes, now.unfinished_bytes_max, bytes), "unfinished"],
+  ["Rooms", ({ now }) => whole(now.rooms)],
+  ["Messages/s", ({ rate }) => rate(({ messages_received }) => messages_received)],
+  ["Deliveries/s", ({ rate }) => rate(({ deliveries }) => deliveries.delivered)],
+  ["Sent/s", ({ rate }) => rate(({ sent_bytes }) => sent_bytes, bytes)],
+  ["Dropped", ({ now }) => whole(now.deliveries.dropped), "dropped"],
+  ["Lost", ({ now }) => whole(now.deliveries.lost)],
+  ["Refused", ({ now }) => whole(sum(now.rejected)), "turned_away"],
+  ["Ledger", ({ now }) => (now.balanced ? "balanced" : "not balanced"), "ledger"],
+  ["Uptime", ({ now }) => (now.loop.uptime_seconds === null ? "–" : age(now.loop.uptime_seconds))],
 ];
 
-/** Reports of the last minute, the oldest first, of one run of the server. */
-let minute = [];
+/** What is counted by reason: what, and its fields of the report: since the start, and of the last minute if that is told. */
+const COUNTS = [
+  ["dropped", "dropped", "drops_last_minute"],
+  ["refused", "rejected", "refusals_last_minute"],
+  ["closed", "closed", "closes_last_minute"],
+  ["not accepted", "accept_errors"],
+  ["not logged", "log_lines_dropped"],
+];
+
+/** The report before this one. */
+let before = null;
 
 function fill(id, rows) {
   byId(id).tBodies[0].replaceChildren(...rows.map((cells) => {
@@ -53,31 +61,23 @@ function fill(id, rows) {
   }));
 }
 
-function remember(now) {
-  const { now_ms, started_ms } = now.loop;
-  minute = minute.filter(({ loop }) => loop.started_ms === started_ms && loop.now_ms > now_ms - MINUTE_MS && loop.now_ms < now_ms);
-  minute.push(now);
+/** The growth a second since the report before, as text; none where another run of the server is in between. */
+function rateOf(now) {
+  const seconds = before?.loop.started_ms === now.loop.started_ms ? (now.loop.now_ms - before.loop.now_ms) / 1000 : 0;
+  return (of, write = whole) => (seconds <= 0 ? "–" : write(Math.max(0, (of(now) - of(before)) / seconds)));
 }
 
-/** The growth a second since the report before, as text. */
-function rateOf(now) {
-  const before = minute.at(-2);
-  return (of, write = whole) => {
-    const seconds = before === undefined ? 0 : (now.loop.now_ms - before.loop.now_ms) / 1000;
-    return seconds <= 0 ? "–" : write(Math.max(0, (of(now) - of(before)) / seconds));
-  };
-}
+/** How the verdict sees what a figure shows: the worst reasons come first. */
+const healthOf = (reasons, whats) => reasons.find(({ what }) => whats.includes(what))?.state ?? "well";
 
 function showFigures(now) {
   const rate = rateOf(now);
-  byId("figures").replaceChildren(...FIGURES.map(([name, of]) => {
-    const [text, share] = of({ now, rate });
+  byId("figures").replaceChildren(...FIGURES.map(([name, of, ...whats]) => {
     const box = document.createElement("div");
     const [term, value] = ["dt", "dd"].map((tag) => document.createElement(tag));
     term.textContent = name;
-    value.textContent = text;
-    box.classList.toggle("near", share >= NEAR);
-    box.classList.toggle("over", share >= 1);
+    value.textContent = of({ now, rate });
+    box.dataset.health = healthOf(now.verdict.reasons, whats);
     box.append(term, value);
     return box;
   }));
@@ -89,10 +89,8 @@ const where = ({ place }) => place ?? "–";
 
 /** Counts by reason: what, why, in the last minute, since the start. */
 function reasonRows(now) {
-  const first = minute[0];
-  const kinds = [["dropped", "dropped"], ["refused", "rejected"], ["closed", "closed"], ["not accepted", "accept_errors"], ["not logged", "log_lines_dropped"]];
-  return kinds.flatMap(([what, field]) => Object.entries(now[field]).filter(([, count]) => count > 0)
-    .map(([why, count]) => [what, spaced(why), whole(count - (first[field][why] ?? 0)), whole(count)]));
+  return COUNTS.flatMap(([what, total, lately]) => Object.entries(now[total]).filter(([, count]) => count > 0)
+    .map(([why, count]) => [what, spaced(why), now[lately]?.[why] === undefined ? "–" : whole(now[lately][why]), whole(count)]));
 }
 
 function eventRow({ since_ms, until_ms, kind, what, count, text, address }) {
@@ -127,8 +125,8 @@ export function showVerdict(health, reasons) {
 
 /** Shows a report. */
 export function showReport(now) {
-  remember(now);
   showVerdict(now.verdict.state, now.verdict.reasons.map(({ text }) => text));
   showFigures(now);
   showTables(now);
+  before = now;
 }

@@ -1,5 +1,6 @@
 //! The operators' page: figures and plots that move with what happens, and that say so when nothing is known.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -295,6 +296,45 @@ fn reports_go_on_when_the_history_cannot_be_had_and_it_is_asked_for_less_and_les
     let after = page.evaluate("asked.histories");
     page.wait_for("asked.reports >= 3", SOON);
     assert_eq!(page.evaluate("asked.histories"), after);
+}
+
+#[test]
+fn figures_are_coloured_by_the_verdict_and_the_last_minute_is_the_servers() {
+    let server = Wsloop::start(&[]);
+    let browser = Browser::launch();
+    let page = open_told(
+        &browser,
+        &server,
+        "async (path, ask) => {
+            if (path !== '/stats') { return ask(); }
+            const report = await (await ask()).json();
+            return new Response(JSON.stringify({ ...report,
+                rejected: { full: 900, upgrade: 20 }, refusals_last_minute: { full: 40, upgrade: 0 },
+                closed: { 1000: 3 }, closes_last_minute: undefined, clients: 99, clients_max: 100,
+                verdict: { state: 'ill', reasons: [{ what: 'buffered', state: 'ill', text: 'b' },
+                    { what: 'cpu', state: 'strained', text: 'c' }, { what: 'shed', state: 'strained', text: 's' }] } }));
+        }",
+    );
+    wait_for_state(&page, "serving");
+    let rows = page.text("[...document.querySelectorAll('#reasons tbody tr')].map((row) => [...row.cells].map((cell) => cell.textContent).join(' ')).join('; ')");
+    assert_eq!(rows, "refused full 40 900; refused upgrade 0 20; closed 1000 – 3");
+    let looks = |name: &str| {
+        let boxes = "[...document.querySelectorAll('#figures div')]";
+        let found = format!("{boxes}.find((box) => box.firstChild.textContent === {})", json!(name));
+        page.text(&format!("{found}.dataset.health + ' ' + getComputedStyle({found}.lastChild).color"))
+    };
+    let [waiting, cpu, connections] = ["Waiting", "CPU", "Connections"].map(looks);
+    assert!(waiting.starts_with("ill rgb") && cpu.starts_with("strained rgb"), "{waiting}, {cpu}");
+    assert!(
+        connections.starts_with("well rgb"),
+        "that much of a limit is no reason by itself: {connections}"
+    );
+    let colours: BTreeSet<_> =
+        [&waiting, &cpu, &connections].map(|look| look.split_once(' ')).into_iter().collect();
+    assert_eq!(colours.len(), 3, "{colours:?}");
+    // Nobody has been pinged.
+    assert_eq!(name_of_plot(&page, 6), "Ping to pong. p99: nothing yet. No gaps.");
+    assert_no_errors(&page);
 }
 
 #[test]
