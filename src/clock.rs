@@ -81,6 +81,11 @@ impl Clock {
         self.awaited = self.awaited.max(self.reading_at(time));
     }
 
+    /// How long the loop has stood still so far.
+    pub fn stood(&self) -> Duration {
+        Duration::from_millis(self.lost)
+    }
+
     /// What the clock shows at a time that lies ahead.
     pub fn reading_at(&self, time: Time) -> u64 {
         time.0.saturating_add(self.lost)
@@ -111,7 +116,7 @@ mod tests {
         assert_eq!(clock.at(21_000, || 0), at(21_000), "a little late");
         clock.sleep_until(at(30_000));
         assert_eq!(clock.at(120_000, || 0), at(21_000), "stopped for ninety seconds");
-        assert_eq!(clock.reading_at(at(22_000)), 121_000);
+        assert_eq!((clock.reading_at(at(22_000)), clock.stood()), (121_000, Duration::from_secs(99)));
         clock.sleep_until(at(22_000));
         assert_eq!(clock.at(121_001, || 0), at(22_001), "and goes on from there");
         assert_eq!(clock.at(121_900, || 0), at(22_900), "a long turn");

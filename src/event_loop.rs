@@ -155,11 +155,18 @@ struct EventLoop {
 struct PulseMeter {
     /// When the next second is over.
     due: Time,
-    /// When this one began, by the clock of the machine and by that of the thread.
-    began: Duration,
-    worked: Duration,
+    /// What the clocks showed when this one began.
+    began: Reading,
     /// How much of it the loop has slept.
     idle: Duration,
+}
+
+/// What the clocks show: that of the machine, that of the thread, and how long of the former it has stood still.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reading {
+    elapsed: Duration,
+    worked: Duration,
+    stood: Duration,
 }
 
 /// Where connections come in.
@@ -236,8 +243,7 @@ impl EventLoop {
         let now = self.now();
         self.sample_if_due(now);
         loop {
-            self.wait()?;
-            let now = self.now();
+            let now = self.wait()?;
             self.sample_if_due(now);
             self.note_readiness();
             self.handle_signals(now)?;
@@ -258,16 +264,20 @@ impl EventLoop {
         }
     }
 
-    /// Waits for something to do, and notes for how long.
-    fn wait(&mut self) -> Result<(), LoopError> {
+    /// Waits for something to do, and notes for how long. Gives the time at which it came.
+    fn wait(&mut self) -> Result<Now, LoopError> {
         let timeout = self.timeout();
         // Who only looks does not wait.
-        let asleep = (timeout != Some(Duration::ZERO)).then(Instant::now);
-        let result = self.poll.poll(&mut self.events, timeout);
-        self.pulse.idle += asleep.map_or(Duration::ZERO, |since| since.elapsed());
+        let asleep = (timeout != Duration::ZERO).then(Instant::now);
+        let result = self.poll.poll(&mut self.events, Some(timeout));
+        let slept = asleep.map_or(Duration::ZERO, |since| since.elapsed());
+        let stood = self.clock.stood();
+        let now = self.now();
+        // Who is stopped does not wait either.
+        self.pulse.idle += slept.saturating_sub(self.clock.stood().saturating_sub(stood));
         match result {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(LoopError::System("poll", error)),
-            _ => Ok(()),
+            _ => Ok(now),
         }
     }
 
@@ -276,7 +286,8 @@ impl EventLoop {
         if now.time < self.pulse.due {
             return;
         }
-        let pulse = self.pulse.take(now.time, self.started.elapsed(), thread_time());
+        let (elapsed, worked, stood) = (self.started.elapsed(), thread_time(), self.clock.stood());
+        let pulse = self.pulse.take(now.time, Reading { elapsed, worked, stood });
         self.server.sample(now, pulse);
     }
 
@@ -290,9 +301,9 @@ impl EventLoop {
     }
 
     /// How long the poll may sleep.
-    fn timeout(&mut self) -> Option<Duration> {
+    fn timeout(&mut self) -> Duration {
         if self.server.has_work() {
-            return Some(Duration::ZERO);
+            return Duration::ZERO;
         }
         let clients = self.server.client_count();
         let accept_at =
@@ -300,7 +311,7 @@ impl EventLoop {
         let wake_at = self.server.deadline().min(accept_at.unwrap_or(Time::NEVER)).min(self.pulse.due);
         let now = self.time();
         self.clock.sleep_until(wake_at);
-        (wake_at != Time::NEVER).then(|| wake_at.since(now))
+        wake_at.since(now)
     }
 
     fn note_readiness(&mut self) {
@@ -361,19 +372,18 @@ fn thread_time() -> Duration {
 }
 
 impl PulseMeter {
-    /// Ends a second, when the clock of the machine shows `elapsed` and that of the thread `worked`, and begins the
-    /// next. The first one has not lived through anything.
-    fn take(&mut self, now: Time, elapsed: Duration, worked: Duration) -> Pulse {
-        let before = std::mem::replace(
-            self,
-            PulseMeter { due: now + PULSE, began: elapsed, worked, idle: Duration::ZERO },
-        );
-        if before.began.is_zero() {
+    /// Ends a second, when the clocks show `reading`, and begins the next. The first one has not lived through
+    /// anything.
+    fn take(&mut self, now: Time, reading: Reading) -> Pulse {
+        let next = PulseMeter { due: now + PULSE, began: reading, idle: Duration::ZERO };
+        let PulseMeter { began, idle, .. } = std::mem::replace(self, next);
+        if began.elapsed.is_zero() {
             return Pulse::default();
         }
-        let elapsed = elapsed.saturating_sub(before.began);
-        let worked = worked.saturating_sub(before.worked).min(elapsed);
-        Pulse { elapsed, idle: before.idle.min(elapsed.saturating_sub(worked)), worked }
+        let stood = reading.stood.saturating_sub(began.stood);
+        let elapsed = reading.elapsed.saturating_sub(began.elapsed).saturating_sub(stood);
+        let worked = reading.worked.saturating_sub(began.worked).min(elapsed);
+        Pulse { elapsed, idle: idle.min(elapsed.saturating_sub(worked)), worked, stood }
     }
 }
 
@@ -496,6 +506,22 @@ mod tests {
             assert!(operators.contains("--admin"), "{operators}");
             assert!(!operators.contains("--port") && !operators.contains("--host"), "{operators}");
         }
+    }
+
+    #[test]
+    fn a_standstill_is_no_part_of_the_second_in_which_it_was() {
+        let ms = Duration::from_millis;
+        let mut meter = PulseMeter::default();
+        let reading =
+            |elapsed, worked, stood| Reading { elapsed: ms(elapsed), worked: ms(worked), stood: ms(stood) };
+        assert_eq!(meter.take(Time::from_millis(5), reading(5, 3, 0)), Pulse::default());
+        assert_eq!(meter.due, Time::from_millis(1_005));
+        meter.idle = ms(900);
+        let pulse = meter.take(Time::from_millis(1_005), reading(1_005, 103, 0));
+        assert_eq!(pulse, Pulse { elapsed: ms(1_000), idle: ms(900), worked: ms(100), stood: ms(0) });
+        meter.idle = ms(300);
+        let pulse = meter.take(Time::from_millis(2_005), reading(92_005, 803, 90_000));
+        assert_eq!(pulse, Pulse { elapsed: ms(1_000), idle: ms(300), worked: ms(700), stood: ms(90_000) });
     }
 
     #[test]

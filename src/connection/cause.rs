@@ -45,6 +45,14 @@ impl Cause {
             Cause::TooSlow(_) => CloseCode::TRY_AGAIN_LATER.as_u16(),
         }
     }
+
+    /// The same in words, without what differs from one client to the next: by it ends are counted.
+    pub fn kind(&self) -> String {
+        match self {
+            Cause::TooSlow(_) => "closed with 1013: too slow".to_owned(),
+            _ => self.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for Cause {

@@ -109,10 +109,28 @@ impl<S: Stream> Server<S> {
 
     /// A report on the server at this moment.
     fn report(&mut self, now: Now, report: ReportKind, surface: Surface) -> Response {
-        if report == ReportKind::History {
-            self.outgoing.charge(prices::HISTORY);
-            return self.books.hour.report();
+        match report {
+            ReportKind::History => {
+                self.outgoing.charge(prices::HISTORY);
+                self.books.hour.report()
+            }
+            ReportKind::Metrics => {
+                let (standouts, rooms) = (self.standouts(now), self.chat.channel_count());
+                metrics::report(&self.books, self.gauges(), &standouts, rooms, (self.environment.process)())
+            }
+            ReportKind::Stats => {
+                let (standouts, gauges) = (self.standouts(now), self.gauges());
+                // Who listens at the operators' own address is told who and where.
+                let clients = &self.clients;
+                let address = |id: ClientId| clients[id].address;
+                let names = stats::Telling { address: &address, is_told: surface == Surface::Operators };
+                stats::report(now, &mut self.books, &self.chat, gauges, standouts, names)
+            }
         }
+    }
+
+    /// Looks at each client, which is most of the work of a report.
+    fn standouts(&mut self, now: Now) -> Standouts {
         let items = self.clients.len() + self.chat.kept_channel_count();
         self.outgoing.charge(prices::REPORT + items * prices::REPORT_ITEM);
         let mut standouts = Standouts::default();
@@ -121,19 +139,6 @@ impl<S: Stream> Server<S> {
             let connection = &client.connection;
             standouts.note(id, connection.queued_bytes(), connection.queued_messages(), share);
         }
-        let gauges = self.gauges();
-        match report {
-            ReportKind::Metrics => {
-                let rooms = self.chat.channel_count();
-                metrics::report(&self.books, gauges, &standouts, rooms, (self.environment.process)())
-            }
-            ReportKind::Stats | ReportKind::History => {
-                // Who listens at the operators' own address is told who and where.
-                let clients = &self.clients;
-                let address = |id: ClientId| clients[id].address;
-                let names = stats::Telling { address: &address, is_told: surface == Surface::Operators };
-                stats::report(now, &mut self.books, &self.chat, gauges, standouts, names)
-            }
-        }
+        standouts
     }
 }

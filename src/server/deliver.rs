@@ -167,7 +167,7 @@ impl<S: Stream> Delivery<'_, S> {
                 Ok(SendOutcome::Delivered) => record(Posting::Delivered, messages),
                 Ok(SendOutcome::Dropped) => {
                     record(Posting::Dropped, messages);
-                    self.books.counters.note_dropped(DropReason::QueueFull, messages.into());
+                    self.books.counters.note_dropped(account, DropReason::QueueFull, messages.into());
                 }
                 Ok(SendOutcome::Lost) => record(Posting::Lost, messages),
                 Ok(SendOutcome::Queued(queued)) => {

@@ -48,9 +48,11 @@ pub(super) fn note_end<S>(
     cause: &Cause,
     reason: DropReason,
 ) {
+    let account = clients[id].account;
     books.note_end(now, clients[id].address, cause);
     if let Cause::TooSlow(backlog) = cause {
-        books.note_dropped(id, clients[id].account, reason, backlog.messages);
+        books.counters.note_cut(account);
+        books.note_dropped(id, account, reason, backlog.messages);
     }
 }
 

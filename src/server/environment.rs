@@ -19,12 +19,14 @@ pub struct Environment {
 /// What the loop has lived through in some time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pulse {
-    /// How long that was, whether the process stood still or not.
+    /// How long that was, without what it stood still.
     pub elapsed: Duration,
     /// Of that, how long the loop waited in its poll for something to do.
     pub idle: Duration,
     /// Of that, how long the thread had a processor.
     pub worked: Duration,
+    /// Beside that, how long it stood still: the process was stopped, or the machine.
+    pub stood: Duration,
 }
 
 /// What a kernel knows of a process, as far as it tells.
@@ -82,6 +84,7 @@ impl Add for Pulse {
             elapsed: self.elapsed + other.elapsed,
             idle: self.idle + other.idle,
             worked: self.worked + other.worked,
+            stood: self.stood + other.stood,
         }
     }
 }

@@ -58,8 +58,8 @@ pub use stream::{Readiness, Stream};
 pub use crate::connection::SlowPolicy;
 pub use crate::site::{Site, Surface};
 
-use admission::{Admission, Candidate, Verdict};
-use books::Books;
+use admission::{Admission, Candidate, Pool, Verdict};
+use books::{Books, UNHEARD};
 use broker_link::{BrokerLink, Undecided};
 use clients::{Client, Clients, Flag};
 use codec::Codec;
@@ -168,7 +168,8 @@ impl<S: Stream> Server<S> {
         // Nothing was written to it in this turn, and its events have been noted: the slot is free at once, so
         // that even then no more descriptors are in use than there are places.
         let Some((id, client)) = next.and_then(|id| Some((id, clients.remove(id)?))) else { return };
-        books.counters.note_rejection("displaced");
+        let was_unheard = pool == Pool::Guests && client.connection.is_awaiting_handshake();
+        books.counters.note_rejection(if was_unheard { UNHEARD } else { "displaced" });
         debug!("{} gives way to a newcomer", client.address);
         link.undecided.forget(id);
         admission.leave(id, client.pool, client.address, client.flags.contains(Flag::Websocket));

@@ -16,11 +16,13 @@ impl<S: Stream> Server<S> {
     /// What only the server knows at this moment, and is known at once however many are here.
     pub(super) fn gauges(&self) -> Gauges {
         let limits = &self.limits;
+        let (guests, operators) = (self.admission.guests(), self.admission.operators());
         Gauges {
             is_serving: self.mode.is_serving(),
-            connections: self.clients.len() - self.admission.operators(),
+            connections: self.clients.len() - guests - operators,
             connections_max: limits.clients_max,
-            operators: self.admission.operators(),
+            guests,
+            operators,
             websockets: self.admission.websockets(),
             queue_bytes_max: limits.connection.outbox_bytes_max,
             buffered_bytes: self.books.buffered.bytes(),

@@ -7,7 +7,7 @@ use log::warn;
 
 use super::books::{Books, DropReason};
 use super::clients::{Client, Clients};
-use super::ending::{fail, note_end, refuse};
+use super::ending::{fail, refuse};
 use super::laggard::{Gaps, cut, give_up, skip};
 use super::limits::ServerLimits;
 use super::outgoing::Outgoing;
@@ -79,7 +79,7 @@ fn shed_buffers<S>(
          (--max-buffered is {most})"
     );
     warn!("{text}");
-    books.incidents.note(now, ("shed", "buffered"), 1, None, || text);
+    books.incidents.note(now, ("shed", "buffered"), 1, text);
 }
 
 /// Keeps unfinished requests and messages of all clients together within their budget: the largest and oldest
@@ -120,7 +120,7 @@ fn shed_unfinished<S>(
         "{count} clients were closed whose unfinished messages took {before} bytes together ({most} may)"
     );
     warn!("{text}");
-    books.incidents.note(now, ("shed", "unfinished"), 1, None, || text);
+    books.incidents.note(now, ("shed", "unfinished"), 1, text);
 }
 
 /// Ends the conversation with who has not finished what it says, and gives that memory back.
@@ -135,7 +135,8 @@ fn give_up_unfinished<S>(
     let client = &mut clients[id];
     if client.connection.is_open() {
         let cause = client.connection.give_up_message(now.time);
-        note_end(now, clients, books, id, &cause, DropReason::BufferFull);
+        // What waits for it is owed to it still.
+        books.note_end(now, clients[id].address, &cause);
         clients.leaving.push(id);
     } else if client.connection.is_awaiting_handshake() {
         refuse(now, clients, outgoing, books, id, Refusal::Full, b"");

@@ -118,7 +118,7 @@ fn a_full_server_shows_its_dashboard_and_its_verdict_changes_with_the_reason() {
     let mut clients: Vec<RawClient> = (0..4).map(|_| RawClient::upgrade(&server, "/echo")).collect();
     let browser = Browser::launch();
     let page = open(&browser, &server);
-    let full = "of --max-clients taken: 100 % (ill from 100 %)";
+    let full = "places in use: 100 % of --max-clients (ill from 100 %)";
     page.wait_for(&format!("document.querySelector('#why').textContent.includes('{full}')"), SOON);
     assert_eq!(page.text("document.querySelector('#verdict').dataset.health"), "ill");
     assert_eq!(words(&page, "health"), "ill");

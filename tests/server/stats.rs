@@ -208,6 +208,7 @@ fn metrics_say_what_stats_say() {
     assert!(text.ends_with("# EOF\n") && !text.contains("secret") && !text.contains("127.0.0.1"), "{text}");
     // The same, in the other form.
     assert_eq!(stats["rejected"], json!({ "malformed": 1, "upgrade": 1 }));
+    assert_eq!(stats["refusals_last_minute"], stats["rejected"]);
     assert_eq!((&stats["closed"], &stats["messages_received"]), (&json!({ "1000": 1 }), &json!(10)));
     for times in ["turn_us", "fanout_us", "ping_us"] {
         let of = |what: &str| stats[times][what].as_u64().expect("a number");
@@ -315,11 +316,41 @@ fn the_loop_is_judged_once_a_second_and_what_happened_is_told() {
     server.signal("CONT");
     wait_until("the pause is told", PATIENCE, || {
         report = stats(&server);
-        report["verdict"]["reasons"].to_string().contains("did not come round")
+        report["verdict"]["reasons"].to_string().contains("the loop stood still: 2 s")
     });
+    assert!(report["loop"]["stood_seconds"].as_u64() >= Some(2), "{report:#}");
     let events = report["events"].to_string();
     assert!(events.contains("\"kind\":\"loop\"") && !events.contains("127.0.0.1"), "{events}");
     drop(clients);
+}
+
+/// Who floods itself hurts nobody: it is told what was dropped, and that is no reason.
+#[test]
+fn an_echo_that_does_not_read_leaves_the_server_well() {
+    let server = Wsloop::start(&["--max-queue", "128K"]);
+    let message = frame(BINARY, &[b'x'; 50_000]);
+    let mut flood = RawClient::upgrade(&server, "/echo?slow=skip");
+    wait_until("it has lost much", PATIENCE, || {
+        (0..20).for_each(|_| flood.send(&message));
+        stats(&server)["dropped"]["skipped"].as_u64() >= Some(200)
+    });
+    let mut sleeper = RawClient::upgrade(&server, "/echo");
+    wait_until("the other is closed", PATIENCE, || {
+        let _ = sleeper.try_send(&message);
+        stats(&server)["dropped"]["queue_full"].as_u64() >= Some(1)
+    });
+    let before = stats(&server);
+    let mut report = Value::Null;
+    wait_until("all of that has been judged", PATIENCE, || {
+        report = stats(&server);
+        report["loop"]["uptime_seconds"].as_u64() >= before["loop"]["uptime_seconds"].as_u64().map(|s| s + 3)
+    });
+    let reasons = report["verdict"]["reasons"].as_array().expect("a list");
+    assert!(reasons.iter().all(|reason| reason["what"] != "dropped"), "{report:#}");
+    let events = report["events"].as_array().expect("a list");
+    assert!(events.iter().any(|event| event["what"] == "skipped"), "{report:#}");
+    assert_eq!(report["drops_last_minute"], report["dropped"], "it is not up for a minute");
+    assert_eq!(report["closes_last_minute"], json!({ "1013": 1 }));
 }
 
 #[test]

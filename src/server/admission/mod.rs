@@ -155,6 +155,11 @@ impl Admission {
         self.places.operators()
     }
 
+    /// Connections that came when all places were taken.
+    pub(crate) fn guests(&self) -> usize {
+        self.places.guests()
+    }
+
     /// Clients that are, or were, WebSockets.
     pub(crate) fn websockets(&self) -> usize {
         self.websockets

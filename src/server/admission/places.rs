@@ -52,6 +52,11 @@ impl Places {
         self.operators.members.len()
     }
 
+    /// Connections beyond the places of clients.
+    pub(super) fn guests(&self) -> usize {
+        self.guests.members.len()
+    }
+
     /// A turn begins: all who have come are heard in it.
     pub(super) fn begin_turn(&mut self) {
         (self.guests.fresh, self.operators.fresh) = (0, 0);
@@ -59,7 +64,7 @@ impl Places {
 
     /// Connections in the small pools.
     pub(super) fn others(&self) -> usize {
-        self.guests.members.len() + self.operators.members.len()
+        self.guests() + self.operators()
     }
 
     /// A small pool, and how many may be in it.

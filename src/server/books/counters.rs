@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice, Write};
 
+use super::ledger::AccountId;
 use super::times::Times;
 use crate::connection::{Cause, Sink};
 use crate::http::Refusal;
@@ -28,6 +29,11 @@ pub(crate) struct Counters {
     pub(crate) sent_bytes: u64,
     /// Deliveries that were thrown away.
     pub(crate) dropped: [u64; DropReason::ALL.len()],
+    /// Of these, those of rooms and topics for whom nobody had chosen to skip: what an echo does not take concerns
+    /// nobody else.
+    pub(crate) missed: u64,
+    /// Clients of rooms and topics that were closed since they read too slowly.
+    pub(crate) cut: u64,
     /// A turn; handing out a turn's batches; from a ping to its pong.
     pub(crate) turns: Times,
     pub(crate) fanouts: Times,
@@ -129,8 +135,16 @@ impl Counters {
         name
     }
 
-    pub(crate) fn note_dropped(&mut self, reason: DropReason, messages: u64) {
+    pub(crate) fn note_dropped(&mut self, account: AccountId, reason: DropReason, messages: u64) {
         self.dropped[reason as usize] += messages;
+        if account != AccountId::NONE && reason != DropReason::Skipped {
+            self.missed += messages;
+        }
+    }
+
+    /// A client was closed since it read too slowly.
+    pub(crate) fn note_cut(&mut self, account: AccountId) {
+        self.cut += u64::from(account != AccountId::NONE);
     }
 
     /// WebSockets that have ended.

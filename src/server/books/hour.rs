@@ -1,5 +1,5 @@
 //! The last hour, for who comes to look when it has happened: a sample of every five seconds, in a ring of fixed size.
-//! 720 samples of 26 figures take 150 KB, and some 100 KB as the JSON of `/stats/history`.
+//! 720 samples take 144 KB, and some 100 KB as the JSON of `/stats/history`.
 //!
 //! What is counted stands there as it was counted, since the start: who draws it makes rates of it. Of what goes up
 //! and down the worst of the five seconds is kept.
@@ -17,8 +17,10 @@ use crate::server::environment::Pulse;
 const STEP: Duration = Duration::from_secs(5);
 /// An hour of them.
 const SAMPLES_MAX: usize = 720;
-/// What happened in the last minute is what changed since this many samples ago.
+/// The last minute, in samples.
 const MINUTE: usize = 12;
+/// A wall clock that goes wrong by less than this does not move the start.
+const DRIFT: Duration = Duration::from_secs(2);
 /// CPU and idleness are those of so many pulses, a second each.
 const PULSES_MAX: usize = 10;
 
@@ -48,7 +50,7 @@ pub(crate) struct Sample {
     pub(crate) ping_p99: u64,
     pub(crate) cpu: u64,
     pub(crate) idle: u64,
-    /// The longest time in which the loop did not come round, in milliseconds.
+    /// The longest time that the loop stood still, in milliseconds.
     pub(crate) pause: u64,
 }
 
@@ -85,9 +87,10 @@ const COLUMNS: &[Column] = &[
 ];
 
 /// The samples of an hour, and what the loop has lived through lately.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Hour {
-    /// When the first sample was taken: the start, for people.
+    /// When the first sample was taken: the start; and what the wall clock of today makes of that, for people.
+    first: Option<Time>,
     started: Option<jiff::Timestamp>,
     /// The oldest first; the last one is of the five seconds that are not over.
     samples: VecDeque<Sample>,
@@ -103,15 +106,32 @@ pub(crate) struct Hour {
     worst_turn: Option<(u64, jiff::Timestamp)>,
 }
 
+impl Default for Hour {
+    /// Its memory is taken at once, so that it never is more.
+    fn default() -> Hour {
+        Hour {
+            first: None,
+            started: None,
+            samples: VecDeque::with_capacity(SAMPLES_MAX),
+            began: Time::default(),
+            step: Pulse::default(),
+            pulses: VecDeque::with_capacity(PULSES_MAX),
+            total: Pulse::default(),
+            worst_turn: None,
+        }
+    }
+}
+
 impl Hour {
     /// Notes how the server is, once a second; `sample` has neither `time` nor what follows from the pulse.
     pub(crate) fn note(&mut self, now: Now, pulse: Pulse, sample: Sample) {
-        self.started.get_or_insert(now.wall);
+        self.first.get_or_insert(now.time);
         if self.pulses.len() == PULSES_MAX {
             self.pulses.pop_front();
         }
         self.pulses.push_back(pulse);
         self.total = self.total + pulse;
+        self.note_start(now);
         if sample.turn_max > self.worst_turn.map_or(0, |(most, _)| most) {
             self.worst_turn = Some((sample.turn_max, now.wall));
         }
@@ -129,11 +149,25 @@ impl Hour {
                 time: u64::try_from(now.wall.as_millisecond()).unwrap_or(0),
                 cpu: permille(self.step.cpu()),
                 idle: permille(self.step.idle()),
-                pause: u64::try_from(pulse.elapsed.as_millis()).unwrap_or(u64::MAX),
+                pause: u64::try_from(pulse.stood.as_millis()).unwrap_or(u64::MAX),
                 ..sample
             }
             .with_worst_of(before.unwrap_or_default()),
         );
+    }
+
+    /// How long ago that was, by a clock that nobody sets; what it stood still is part of it.
+    pub(crate) fn uptime(&self, now: Time) -> Duration {
+        self.first.map_or(Duration::ZERO, |first| now.since(first) + self.total.stood)
+    }
+
+    /// The start for people follows the wall clock when that is set, and otherwise stays as it was told.
+    fn note_start(&mut self, now: Now) {
+        let Ok(started) = now.wall.checked_sub(self.uptime(now.time)) else { return };
+        let is_right = |known: jiff::Timestamp| known.duration_since(started).unsigned_abs() <= DRIFT;
+        if !self.started.is_some_and(is_right) {
+            self.started = Some(started);
+        }
     }
 
     /// When the first sample was taken.
@@ -154,13 +188,6 @@ impl Hour {
     /// The longest turn, in microseconds, and when it was.
     pub(crate) fn worst_turn(&self) -> Option<(u64, jiff::Timestamp)> {
         self.worst_turn
-    }
-
-    /// A figure that is counted: by how much it has grown in the last minute.
-    pub(crate) fn grown(&self, of: fn(&Sample) -> u64) -> u64 {
-        // Before the first sample nothing had happened.
-        let before = self.samples.iter().rev().nth(MINUTE).map_or(0, of);
-        self.samples.back().map_or(0, of).saturating_sub(before)
     }
 
     /// A figure that goes up and down: the most that it was in the last minute.
@@ -228,7 +255,8 @@ mod tests {
 
     fn pulse(worked: u64, idle: u64) -> Pulse {
         let elapsed = Duration::from_secs(1);
-        Pulse { elapsed, worked: Duration::from_millis(worked), idle: Duration::from_millis(idle) }
+        let (worked, idle) = (Duration::from_millis(worked), Duration::from_millis(idle));
+        Pulse { elapsed, worked, idle, ..Pulse::default() }
     }
 
     fn column(hour: &Hour, name: &str) -> Vec<u64> {
@@ -268,24 +296,39 @@ mod tests {
         }
         let delivered = column(&hour, "delivered");
         assert_eq!((delivered.len(), delivered[0], delivered[719]), (720, most + 4, 2 * most - 1));
-        assert!(hour.samples.capacity() <= 1_024 && hour.pulses.capacity() <= 16);
-        assert!(size_of::<Sample>() * SAMPLES_MAX <= 150_000, "{}", size_of::<Sample>());
+        assert_eq!((hour.samples.capacity(), hour.pulses.capacity()), (SAMPLES_MAX, PULSES_MAX));
+        assert_eq!(hour.samples.capacity() * size_of::<Sample>(), 144_000, "as documents say");
     }
 
     #[test]
-    fn the_last_minute_is_what_grew_and_the_most_that_was() {
+    fn a_pause_is_what_it_stood_still_and_is_told_for_a_minute() {
         let mut hour = Hour::default();
-        assert_eq!((hour.grown(|sample| sample.refused), hour.most(|sample| sample.pause)), (0, 0));
+        assert_eq!(hour.most(|sample| sample.pause), 0);
         for second in 0..200 {
-            let refused = if second < 100 { 0 } else { 7 };
-            hour.note(at(second), pulse(0, 1_000), Sample { refused, ..Sample::default() });
-            let wanted = if (100..160).contains(&second) { 7 } else { 0 };
-            // It is five seconds exact.
-            if second % 5 == 4 {
-                assert_eq!(hour.grown(|sample| sample.refused), wanted, "after {second} s");
-            }
+            let stood = Duration::from_secs(if second == 100 { 90 } else { 0 });
+            hour.note(at(second), Pulse { stood, ..pulse(100, 900) }, Sample::default());
+            let wanted = if (100..160).contains(&second) { 90_000 } else { 0 };
+            assert_eq!(hour.most(|sample| sample.pause), wanted, "after {second} s");
+            assert!(hour.lately().starved() < 1e-9, "nobody else had the processor: {:?}", hour.lately());
         }
-        assert_eq!(hour.most(|sample| sample.pause), 1_000);
+        assert_eq!(hour.uptime(at(200).time), Duration::from_secs(290));
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_does_not_change_for_how_long_it_is_up() {
+        let mut hour = Hour::default();
+        let mut note = |second, wall| {
+            hour.note(Now { wall, ..at(second) }, pulse(0, 1_000), Sample::default());
+            (hour.uptime(at(second).time).as_secs(), hour.started().expect("it has started").as_second())
+        };
+        let start = at(0).wall.as_second();
+        assert_eq!(note(0, at(0).wall), (0, start));
+        let ahead = at(101).wall;
+        assert_eq!(note(100, ahead), (100, start), "a little wrong");
+        let day = 86_400;
+        assert_eq!(note(110, at(110 + day).wall), (110, start + 86_400), "set ahead by a day");
+        assert_eq!(note(120, jiff::Timestamp::UNIX_EPOCH), (120, -120), "a machine without a battery");
+        assert_eq!(note(130, at(130).wall), (130, start), "and it is right again");
     }
 
     #[test]
@@ -294,7 +337,7 @@ mod tests {
         hour.note(at(0), pulse(0, 0), Sample { clients: 3, ..Sample::default() });
         // The process was stopped: its own time has hardly gone on.
         let later = Now { wall: at(300).wall, time: Time::from_millis(6_000) };
-        hour.note(later, Pulse { elapsed: Duration::from_secs(300), ..pulse(0, 0) }, Sample::default());
+        hour.note(later, Pulse { stood: Duration::from_secs(300), ..pulse(0, 0) }, Sample::default());
         let times = column(&hour, "time_ms");
         assert_eq!(times[1] - times[0], 300_000);
         let response = hour.report().encode(None, true);

@@ -63,6 +63,8 @@ impl AccountId {
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     whole: Account,
+    /// Of [`AccountId::NONE`].
+    elsewhere: Account,
     rooms: Slab<ChannelAccount>,
     /// By room, as long as the room exists.
     by_channel: Vec<Option<AccountId>>,
@@ -80,6 +82,11 @@ impl Ledger {
     /// The account of all.
     pub(crate) fn whole(&self) -> Account {
         self.whole
+    }
+
+    /// What rooms and topics have delivered.
+    pub(crate) fn delivered_in_channels(&self) -> u64 {
+        self.whole.delivered - self.elsewhere.delivered
     }
 
     /// The account of a room that exists.
@@ -124,8 +131,11 @@ impl Ledger {
 
     /// Notes what happened.
     pub(crate) fn record(&mut self, id: AccountId, entry: Posting) {
-        let room = id.index().map(|index| &mut self.rooms[index].account);
-        for account in std::iter::once(&mut self.whole).chain(room) {
+        let part = match id.index() {
+            Some(index) => &mut self.rooms[index].account,
+            None => &mut self.elsewhere,
+        };
+        for account in [&mut self.whole, part] {
             match entry {
                 Posting::Accepted(count) => account.accepted += count,
                 Posting::Delivered(count) => account.delivered += count,
@@ -184,5 +194,6 @@ mod tests {
         assert_eq!(ledger.account(room), Some(Account::default()));
         let wanted = Account { accepted: 11, delivered: 7, dropped: 3, lost: 1, queued: 0 };
         assert_eq!(ledger.whole(), wanted);
+        assert_eq!(ledger.delivered_in_channels(), 6);
     }
 }

@@ -8,11 +8,14 @@ mod incidents;
 mod ledger;
 mod log_limiter;
 pub(crate) mod metrics;
+mod minute;
 mod standouts;
 pub(crate) mod stats;
+#[cfg(test)]
+mod tests;
 mod times;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use log::{debug, info};
@@ -28,17 +31,21 @@ use hour::{Hour, Sample};
 use incidents::Incidents;
 use ledger::Ledger;
 use log_limiter::LogLimiter;
+use minute::{Counts, Minute};
 use times::Summary;
 
-use crate::clock::Now;
+use crate::clock::{Now, Time};
 use crate::connection::Cause;
 use crate::delivery::Meter;
 use crate::id::ClientId;
 use crate::server::environment::{LogLosses, Pulse};
 use crate::server::redact::printable;
 
+/// A guest of a full server that gave way to another before it had an answer.
+pub(crate) const UNHEARD: &str = "unheard";
+
 /// Refusals of those for whom there was no place.
-const TURNED_AWAY: [&str; 2] = ["full", "descriptors"];
+const TURNED_AWAY: [&str; 3] = ["full", "descriptors", UNHEARD];
 
 /// Of fewer turns than these the percentile that is judged is the median.
 const TURNS_MIN: u64 = 100;
@@ -63,8 +70,10 @@ pub(crate) struct Books {
     pub(crate) incidents: Incidents,
     /// Why the server is not well, the worst first.
     pub(crate) findings: Vec<Finding>,
-    /// Counts of the sample before, by kind and reason: what has grown has happened.
-    seen: BTreeMap<(&'static str, &'static str), u64>,
+    /// Counts of the sample before: what has grown has happened.
+    seen: Counts,
+    /// The same, of a minute ago.
+    minute: Minute,
     /// Since the server stops.
     shortfall: Option<Shortfall>,
 }
@@ -84,6 +93,8 @@ pub(crate) struct Gauges {
     pub(crate) is_serving: bool,
     pub(crate) connections: usize,
     pub(crate) connections_max: usize,
+    /// Who came when all places were taken, and who by the operators' own address.
+    pub(crate) guests: usize,
     pub(crate) operators: usize,
     pub(crate) websockets: usize,
     pub(crate) queue_bytes_max: usize,
@@ -109,8 +120,8 @@ impl Books {
                 debug!("{address}: {}", printable(cause.to_string().as_bytes()));
             }
             _ => {
-                let text = || printable(cause.to_string().as_bytes());
-                self.incidents.note(now, ("closed", code), 1, Some(address), text);
+                let kind = printable(cause.kind().as_bytes());
+                self.incidents.note_client(now, ("closed", code), address, &kind);
                 if self.admits_line(now) {
                     info!("{address}: {}", printable(cause.to_string().as_bytes()));
                 }
@@ -149,7 +160,7 @@ impl Books {
     ) {
         self.ledger.record(account, Posting::Unqueued(messages));
         self.ledger.record(account, Posting::Dropped(messages));
-        self.counters.note_dropped(reason, messages);
+        self.counters.note_dropped(account, reason, messages);
         if reason != DropReason::Skipped && messages > 0 {
             self.note_short(id);
         }
@@ -164,7 +175,7 @@ impl Books {
 
     /// From here on it is noted who goes short.
     pub(crate) fn begin_shutdown(&mut self, now: Now) {
-        self.incidents.note_once(now, "state", "draining", "the server stops: no new clients".to_owned());
+        self.incidents.note(now, ("state", "draining"), 1, "the server stops: no new clients".to_owned());
         let failed_before = self.failed_deliveries();
         self.shortfall = Some(Shortfall { failed_before, clients: BTreeSet::new() });
     }
@@ -194,24 +205,31 @@ impl Books {
     /// Notes how the server is, judges it, and notes what has happened since the last time.
     pub(crate) fn sample(&mut self, now: Now, pulse: Pulse, gauges: Gauges) {
         if self.hour.started().is_none() {
-            self.incidents.note_once(now, "state", "started", format!("wsloop {VERSION} has started"));
+            self.incidents.note(now, ("state", "started"), 1, format!("wsloop {VERSION} has started"));
         }
         let sample = self.sample_of(now, gauges);
         self.hour.note(now, pulse, sample);
-        self.note_growth(now);
-        if pulse.elapsed.as_secs() >= 2 {
-            let text = || format!("the loop did not come round for {} s", pulse.elapsed.as_secs());
-            self.incidents.note(now, ("loop", "pause"), 1, None, text);
+        let counts = self.counts(gauges);
+        self.minute.note(now.time, &counts);
+        let pause = Vitals { pause_s: pulse.stood.as_secs_f64(), ..Vitals::default() };
+        for finding in judge(now.time, &pause, &[]) {
+            self.incidents.note(now, ("loop", "pause"), 1, finding.text);
         }
-        let before = worst(&self.findings);
-        let turns = self.counters.turns.recent(now.time);
-        self.findings = judge(&self.vitals(turns, gauges));
-        let health = worst(&self.findings);
+        let vitals = self.vitals(now.time, gauges, &counts);
+        self.note_growth(now, counts);
+        self.note_verdict(now, &vitals);
+    }
+
+    /// Judges, and notes if the verdict is another. It is told after its causes.
+    fn note_verdict(&mut self, now: Now, vitals: &Vitals) {
+        let before = self.health();
+        self.findings = judge(now.time, vitals, &self.findings);
+        let health = self.health();
         if health != before {
             let reasons: Vec<&str> = self.findings.iter().map(|finding| finding.text.as_str()).collect();
             let reasons =
                 if reasons.is_empty() { "all is well again".to_owned() } else { reasons.join("; ") };
-            self.incidents.note_once(now, "verdict", health.name(), reasons);
+            self.incidents.note(now, ("verdict", health.name()), 1, reasons);
         }
     }
 
@@ -247,50 +265,65 @@ impl Books {
         }
     }
 
-    fn vitals(&self, turns: Summary, gauges: Gauges) -> Vitals {
+    /// All that is counted and has a name, at this moment.
+    fn counts(&self, gauges: Gauges) -> Counts {
+        let Books { counters, ledger, .. } = self;
+        let refused = counters.rejected.iter().map(|(reason, count)| (("refused", *reason), *count));
+        let closed = counters.closed.iter().map(|(code, count)| (("closed", *code), *count));
+        let dropped =
+            DropReason::ALL.map(|reason| (("dropped", reason.name()), counters.dropped[reason as usize]));
+        let [_, lost @ ..] = gauges.log_lines_dropped;
+        let others = [
+            (("accept", "errors"), counters.accept_errors.values().sum()),
+            (("log", "lost"), lost.iter().map(|(_, count)| count).sum()),
+            (("channels", "delivered"), ledger.delivered_in_channels()),
+            (("channels", "missed"), counters.missed),
+            (("channels", "cut"), counters.cut),
+        ];
+        refused.chain(closed).chain(dropped).chain(others).collect()
+    }
+
+    fn vitals(&mut self, now: Time, gauges: Gauges, counts: &Counts) -> Vitals {
+        let Summary { count: turns, p50, p99, .. } = self.counters.turns.recent(now);
         let (hour, lately) = (&self.hour, self.hour.lately());
         let share = |part: usize, whole: usize| (part as f64 / whole.max(1) as f64).min(1.0);
-        let dropped = hour.grown(|sample| sample.dropped.iter().sum());
-        let delivered = hour.grown(|sample| sample.delivered);
-        let buffer_full = hour.grown(|sample| sample.dropped[DropReason::BufferFull as usize]);
+        let grown = |kind, what| self.minute.grown(counts, (kind, what)) as f64;
+        let (missed, delivered) = (grown("channels", "missed"), grown("channels", "delivered"));
         Vitals {
             cpu: lately.cpu(),
             starved: lately.starved(),
             // Of a few turns it would be the longest: a single one that was interrupted.
-            turn_p99_ms: if turns.count < TURNS_MIN { turns.p50 } else { turns.p99 } as f64 / 1e3,
+            turn_p99_ms: if turns < TURNS_MIN { p50 } else { p99 } as f64 / 1e3,
             places: share(gauges.connections, gauges.connections_max),
             buffered: share(gauges.buffered_bytes, gauges.buffered_bytes_max),
             unfinished: share(gauges.unfinished_bytes, gauges.unfinished_bytes_max),
             pause_s: hour.most(|sample| sample.pause) as f64 / 1e3,
-            turned_away: hour.grown(|sample| sample.turned_away) as f64,
-            accept_errors: hour.grown(|sample| sample.accept_errors) as f64,
-            shed: buffer_full as f64,
-            dropped: dropped as f64 / (dropped + delivered).max(1) as f64,
-            log_lines_lost: hour.grown(|sample| sample.log_lines_lost) as f64,
+            turned_away: TURNED_AWAY.iter().map(|reason| grown("refused", reason)).sum(),
+            accept_errors: grown("accept", "errors"),
+            shed: grown("dropped", DropReason::BufferFull.name()),
+            log_lines_lost: grown("log", "lost"),
+            missed,
+            dropped: missed / (missed + delivered).max(1.0),
+            cut: grown("channels", "cut"),
             unbalanced: self.ledger.whole().difference() as f64,
         }
     }
 
     /// What is counted by reason, and has grown since the last time, is an incident: it began, or goes on.
-    fn note_growth(&mut self, now: Now) {
-        let Books { counters, incidents, seen, .. } = self;
-        let refused = counters.rejected.iter().map(|(reason, count)| (("refused", *reason), *count));
-        let dropped = DropReason::ALL
-            .map(|reason| (("dropped", reason.name()), counters.dropped[reason as usize]))
-            .into_iter();
-        let errors = (("accept", "errors"), counters.accept_errors.values().sum());
-        for (name, count) in refused.chain(dropped).chain([errors]) {
-            let before = seen.entry(name).or_default();
-            if count > *before {
-                let text = || match name {
-                    ("refused", reason) => format!("connections or requests are refused: {reason}"),
-                    ("dropped", reason) => format!("deliveries are dropped: {reason}"),
-                    _ => "connections cannot be accepted".to_owned(),
-                };
-                incidents.note(now, name, count - *before, None, text);
+    fn note_growth(&mut self, now: Now, counts: Counts) {
+        for (name, count) in &counts {
+            let text = match *name {
+                ("refused", reason) => format!("connections or requests are refused: {reason}"),
+                ("dropped", reason) => format!("deliveries are dropped: {reason}"),
+                ("accept", _) => "connections cannot be accepted".to_owned(),
+                _ => continue,
+            };
+            let grown = count - self.seen.get(name).copied().unwrap_or(0);
+            if grown > 0 {
+                self.incidents.note(now, *name, grown, text);
             }
-            *before = count;
         }
+        self.seen = counts;
     }
 
     /// Every account balances, and what was dropped was dropped for a reason.

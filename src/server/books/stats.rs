@@ -78,6 +78,12 @@ fn of_all(now: Now, books: &mut Books, gauges: Gauges, standouts: &Standouts) ->
         .map(|reason| (reason.name().to_owned(), books.counters.dropped[reason as usize].into()));
     let verdict = verdict(books);
     let hour = hour(now, &books.hour);
+    let counts_now = books.counts(gauges);
+    let last_minute = |kind| -> Map<String, Value> {
+        let grown = books.minute.growth(&counts_now, kind);
+        grown.map(|(what, count)| (what.to_owned(), count.into())).collect()
+    };
+    let [refusals, closes, drops] = ["refused", "closed", "dropped"].map(last_minute);
     let whole = books.ledger.whole();
     let counters = &mut books.counters;
     json!({
@@ -87,14 +93,18 @@ fn of_all(now: Now, books: &mut Books, gauges: Gauges, standouts: &Standouts) ->
         "loop": hour,
         "clients": gauges.connections,
         "clients_max": gauges.connections_max,
+        "guests": gauges.guests,
         "operators": gauges.operators,
         "connections_accepted": counters.accepted,
         "websockets": gauges.websockets,
         "deliveries": deliveries(whole),
         "balanced": whole.is_balanced(),
         "dropped": dropped.into_iter().collect::<Map<_, _>>(),
+        "drops_last_minute": drops,
         "rejected": counts(counters.rejected.iter()),
+        "refusals_last_minute": refusals,
         "closed": counts(counters.closed.iter()),
+        "closes_last_minute": closes,
         "accept_errors": counts(counters.accept_errors.iter()),
         "log_lines_dropped": log_lines.into_iter().collect::<Map<_, _>>(),
         "messages_received": counters.messages_received,
@@ -134,7 +144,8 @@ fn hour(now: Now, hour: &Hour) -> Value {
     json!({
         "now_ms": now.wall.as_millisecond(),
         "started_ms": hour.started().map(jiff::Timestamp::as_millisecond),
-        "uptime_seconds": hour.started().map(|started| now.wall.duration_since(started).as_secs().max(0)),
+        "uptime_seconds": hour.uptime(now.time).as_secs(),
+        "stood_seconds": hour.total().stood.as_secs(),
         "cpu": rounded(lately.cpu()),
         "idle": rounded(lately.idle()),
         "starved": rounded(lately.starved()),
@@ -194,8 +205,9 @@ fn incident(incident: &Incident, is_told: bool) -> Value {
         "count": incident.count,
         "text": incident.text,
     });
-    if let Some(address) = incident.address.filter(|_| is_told) {
-        row["address"] = address.to_string().into();
+    if let Some(culprit) = incident.culprit.filter(|_| is_told) {
+        row["address"] = culprit.address.to_string().into();
+        row["several_addresses"] = culprit.is_one_of_several.into();
     }
     row
 }
