@@ -463,7 +463,7 @@ fn wait_for_url(profile: &Path) -> Option<String> {
 }
 
 /// Waits for a browser that was asked to close, ends it when it does not, and removes what it wrote.
-fn end(child: &mut Child, profile: &Path) {
+pub fn end(child: &mut Child, profile: &Path) {
     let deadline = Instant::now() + Duration::from_secs(3);
     while matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
         thread::sleep(POLL_INTERVAL);
