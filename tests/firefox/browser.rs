@@ -185,16 +185,16 @@ impl Page {
     /// Presses these keys, one after the other, at what has the focus.
     pub(crate) fn press(&self, keys: &str) {
         let events = keys.chars().flat_map(|key| ["keyDown", "keyUp"].map(|kind| key_event(kind, key)));
-        self.press_events(events.collect());
+        self.press_events(&events.collect::<Vec<_>>());
     }
 
     /// Presses a key while Shift is held.
     pub(crate) fn press_with_shift(&self, key: char) {
         let held = [("keyDown", SHIFT), ("keyDown", key), ("keyUp", key), ("keyUp", SHIFT)];
-        self.press_events(held.map(|(kind, key)| key_event(kind, key)).to_vec());
+        self.press_events(&held.map(|(kind, key)| key_event(kind, key)));
     }
 
-    fn press_events(&self, events: Vec<Value>) {
+    fn press_events(&self, events: &[Value]) {
         self.act(json!({ "type": "key", "id": "keyboard", "actions": events }));
     }
 
