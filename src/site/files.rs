@@ -1,9 +1,14 @@
 //! The files of the pages, which are compiled in, and the headers that they are sent with.
 
 use std::borrow::Cow;
+use std::io::Write as _;
+use std::sync::LazyLock;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use sha1::{Digest as _, Sha1};
 
+use super::bundle::Bundle;
 use crate::http::{Request, Response};
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -14,7 +19,7 @@ const TYPES: &str = "text/plain; charset=utf-8";
 const MANIFEST: &str = "application/manifest+json";
 
 /// What `/assets/FILE` can be: name, type and content of each.
-const ASSETS: &[(&str, &str, &str)] = &[
+pub(super) const ASSETS: &[(&str, &str, &str)] = &[
     ("chat.css", STYLE, include_str!("../../static/chat.css")),
     ("frame.css", STYLE, include_str!("../../static/frame.css")),
     ("messages.css", STYLE, include_str!("../../static/messages.css")),
@@ -89,26 +94,42 @@ pub(super) struct Files {
     assets: Vec<(&'static str, File)>,
 }
 
-/// One file, and what it is known by.
+/// One file, as it is and compressed.
 #[derive(Debug)]
 pub(super) struct File {
     content_type: &'static str,
-    body: &'static str,
-    entity_tag: String,
+    plain: Coded,
+    gzip: Coded,
     /// Pages of other origins may use it.
     is_shared: bool,
 }
 
+/// A file as it is sent, and what that is known by.
+#[derive(Debug)]
+struct Coded {
+    body: Cow<'static, [u8]>,
+    entity_tag: String,
+}
+
 impl Files {
-    /// All files, each with its tag.
-    pub(super) fn new() -> Files {
-        let asset = |&(name, content_type, body)| {
+    /// All files, each with its tags. They are made once in a process.
+    pub(super) fn all() -> &'static Files {
+        static FILES: LazyLock<Files> = LazyLock::new(Files::new);
+        &FILES
+    }
+
+    fn new() -> Files {
+        let source = |name: &str| ASSETS.iter().find(|(known, ..)| *known == name).map(|(.., body)| *body);
+        let Bundle { page, style, script } = Bundle::new(include_str!("../../static/index.html"), source);
+        let asset = |&(name, content_type, body): &(&'static str, &'static str, &'static str)| {
             (name, File { is_shared: SHARED.contains(&name), ..File::new(content_type, body) })
         };
+        let whole =
+            [("whole.css", File::new(STYLE, style)), ("whole.js", File::new(SCRIPT, script))].into_iter();
         Files {
-            page: File::new(HTML, include_str!("../../static/index.html")),
+            page: File::new(HTML, page),
             dashboard: File::new(HTML, include_str!("../../static/dashboard.html")),
-            assets: ASSETS.iter().map(asset).collect(),
+            assets: ASSETS.iter().map(asset).chain(whole).collect(),
         }
     }
 
@@ -119,21 +140,31 @@ impl Files {
 }
 
 impl File {
-    fn new(content_type: &'static str, body: &'static str) -> File {
-        let digest = Sha1::digest(body.as_bytes());
-        let digits: String = digest.iter().take(10).map(|byte| format!("{byte:02x}")).collect();
-        File { content_type, body, entity_tag: format!("\"{digits}\""), is_shared: false }
+    fn new(content_type: &'static str, text: impl Into<Cow<'static, str>>) -> File {
+        let body = match text.into() {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        };
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(&body).expect("writing to a Vec cannot fail");
+        let compressed = encoder.finish().expect("writing to a Vec cannot fail");
+        let (plain, gzip) = (Coded::new(body), Coded::new(Cow::Owned(compressed)));
+        File { content_type, plain, gzip, is_shared: false }
     }
 
     /// The file, or that who asks has it.
-    pub(super) fn response(&self, request: &Request<'_>) -> Response {
-        let response = if self.is_known_to(request) {
+    pub(super) fn response(&'static self, request: &Request<'_>) -> Response {
+        let compresses = takes_gzip(request);
+        let coded = if compresses { &self.gzip } else { &self.plain };
+        let response = if coded.is_known_to(request) {
             Response::new(304)
         } else {
-            Response::new(200).with_body(self.content_type, Cow::Borrowed(self.body.as_bytes()))
+            let whole = Response::new(200).with_body(self.content_type, Cow::Borrowed(&*coded.body));
+            if compresses { whole.with_header("Content-Encoding", "gzip") } else { whole }
         };
         let response = response
-            .with_header("ETag", self.entity_tag.clone())
+            .with_header("ETag", coded.entity_tag.clone())
+            .with_header("Vary", "Accept-Encoding")
             // Ask every time: a new server may bring a new page.
             .with_header("Cache-Control", "no-cache")
             .with_header("Content-Security-Policy", PAGE_POLICY)
@@ -148,6 +179,14 @@ impl File {
             response.with_header("Cross-Origin-Resource-Policy", "same-origin")
         }
     }
+}
+
+impl Coded {
+    fn new(body: Cow<'static, [u8]>) -> Coded {
+        let digest = Sha1::digest(&body);
+        let digits: String = digest.iter().take(10).map(|byte| format!("{byte:02x}")).collect();
+        Coded { body, entity_tag: format!("\"{digits}\"") }
+    }
 
     /// RFC 9110 §13.1.2: a weak comparison with each tag of the list.
     fn is_known_to(&self, request: &Request<'_>) -> bool {
@@ -156,4 +195,15 @@ impl File {
             tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == self.entity_tag.as_bytes()
         })
     }
+}
+
+/// RFC 9110 §12.5.3: it is among what is accepted, and not with a weight of zero.
+fn takes_gzip(request: &Request<'_>) -> bool {
+    request.all("Accept-Encoding").flat_map(|value| value.split(|&byte| byte == b',')).any(|coding| {
+        let mut parts = coding.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+        let is_gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(b"gzip"));
+        let is_zero = |weight: &[u8]| weight.iter().all(|byte| matches!(byte, b'0' | b'.'));
+        is_gzip
+            && !parts.any(|part| part.strip_prefix(b"q=").or(part.strip_prefix(b"Q=")).is_some_and(is_zero))
+    })
 }

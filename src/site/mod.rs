@@ -1,6 +1,7 @@
 //! Requests: what is at which path, who may have it, and the files of the pages. A request head and what the
 //! server is ready for in, an [`Answer`] or a refusal out.
 
+mod bundle;
 mod files;
 mod policy;
 mod query;
@@ -23,7 +24,7 @@ use routes::{Route, RouteKind};
 pub struct Site {
     policy: Policy,
     compresses: bool,
-    files: Files,
+    files: &'static Files,
 }
 
 /// The subprotocols that are spoken, by name. Of those that a client lists, the first that is spoken is chosen.
@@ -64,9 +65,9 @@ pub struct Opening {
 }
 
 /// What a request leads to.
-enum Target<'a> {
+enum Target {
     Connect(Endpoint),
-    File(&'a File),
+    File(&'static File),
     Report(ReportKind),
     Word(&'static str),
     Try,
@@ -81,7 +82,7 @@ impl Site {
     /// these origins. Both are compared without regard to case. `compresses`: whether it agrees to
     /// permessage-deflate.
     pub fn new(hosts: Vec<String>, origins: Vec<String>, compresses: bool) -> Site {
-        Site { policy: Policy { hosts, origins }, compresses, files: Files::new() }
+        Site { policy: Policy { hosts, origins }, compresses, files: Files::all() }
     }
 
     /// Answers a request head.
@@ -153,7 +154,7 @@ impl Site {
         name: Option<&str>,
         request: &Request<'_>,
         is_handshake: bool,
-    ) -> Result<Target<'_>, Refusal> {
+    ) -> Result<Target, Refusal> {
         let query = Query(request.query);
         match route.kind {
             RouteKind::Room if is_handshake => query::room(name, query).map(Target::Connect),
@@ -163,7 +164,7 @@ impl Site {
             // A plain request gets the page whatever its query; the page asks for a name itself.
             RouteKind::Room => query::room_name(name).map(|_| Target::File(&self.files.page)),
             RouteKind::WebSocket(endpoint) => endpoint(name, query).map(Target::Connect),
-            RouteKind::Page(page) => Ok(Target::File(page(&self.files))),
+            RouteKind::Page(page) => Ok(Target::File(page(self.files))),
             RouteKind::File => {
                 let file = name.and_then(|name| self.files.asset(name));
                 file.map(Target::File).ok_or_else(routes::nothing)

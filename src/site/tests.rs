@@ -425,3 +425,24 @@ fn what_is_served_when_the_server_is_full_and_when_it_stops() {
         }
     }
 }
+
+/// What else a module could say, the bundle would get wrong.
+#[test]
+fn modules_are_written_as_the_bundle_understands_them() {
+    let mut exported = BTreeSet::new();
+    let is_own = |name: &str| name.ends_with(".js") && !matches!(name, "uplot.js" | "theme.js");
+    for (name, _, source) in files::ASSETS.iter().filter(|(name, ..)| is_own(name)) {
+        for line in source.lines() {
+            assert!(!line.starts_with("import") || bundle::imported(line).is_some(), "{name}: {line}");
+            assert!(!line.contains(" as ") || bundle::imported(line).is_none(), "{name}: {line}");
+            let Some(declaration) = line.strip_prefix("export") else { continue };
+            let known = [" const ", " function ", " async function ", " class "];
+            assert!(known.iter().any(|kind| declaration.starts_with(kind)), "{name}: {line}");
+            assert!(
+                exported.insert(bundle::declared_name(declaration.trim_start())),
+                "{name}: {line}, as another"
+            );
+        }
+    }
+    assert!(exported.contains("connection") && exported.len() > 40, "{exported:?}");
+}

@@ -112,7 +112,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ),
     ("slab", &["server", "chat"]),
     ("simdutf8", &["websocket"]),
-    ("flate2", &["websocket/deflate.rs"]),
+    ("flate2", &["websocket/deflate.rs", "site/files.rs"]),
     ("base64", &["websocket/handshake.rs", "forms/json/object.rs"]),
     ("sha1", &["websocket/handshake.rs", "site/files.rs"]),
     ("percent_encoding", &["site/routes.rs", "site/query.rs"]),

@@ -222,8 +222,7 @@ fn the_policy_forbids_what_the_page_does_not_need_and_all_requests_stay_here() {
             rest.strip_prefix(own.as_str()).unwrap_or_else(|| panic!("{url} is on another host"))
         })
         .collect();
-    for path in ["/garden", "/assets/chat.css", "/assets/chat.js", "/assets/connection.js", "/assets/log.js"]
-    {
+    for path in ["/garden", "/assets/whole.css", "/assets/whole.js", "/assets/theme.js"] {
         assert!(paths.contains(&path), "{path} is missing in {paths:?}");
     }
     assert!(

@@ -8,6 +8,7 @@ mod client;
 mod commands;
 mod connection;
 mod dashboard;
+mod figures;
 mod find;
 mod hostile;
 mod looks;

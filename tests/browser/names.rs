@@ -76,7 +76,7 @@ fn who_is_asked_while_the_server_is_away_is_heard_under_that_name() {
     page.evaluate(
         "(() => { const Real = WebSocket; window.isDown = true; window.WebSocket = class extends Real {
             constructor(url, form) { super(window.isDown ? 'ws://127.0.0.1:1/' : url, form); } };
-            return import('/assets/connection.js').then(({ connection }) => { connection.closed(3000, ''); }); })()",
+            return import('/assets/whole.js').then(({ connection }) => { connection.closed(3000, ''); }); })()",
     );
     wait_for_phase(&page, "waiting");
     say(&page, "from far away");

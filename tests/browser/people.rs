@@ -106,7 +106,7 @@ fn a_gap_or_a_new_connection_has_the_list_loaded_anew() {
     wait_for_list(&page, 1..=100, &[]);
     let with_connection = |script: &str| {
         page.evaluate(&format!(
-            "import('/assets/connection.js').then(({{ connection }}) => {{
+            "import('/assets/whole.js').then(({{ connection }}) => {{
                 const gap = () => connection.receive(JSON.stringify({{ type: 'gap', first: 4, last: 9, count: 7,
                     members: [{{ id: 'c9999', name: 'Eve' }}], more: true }}));
                 {script} }})"

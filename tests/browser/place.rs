@@ -37,7 +37,7 @@ fn who_reads_older_lines_is_not_moved_by_thousands_of_newer_ones() {
     }
     wait_for_line(&page, "older 99");
     page.evaluate("document.querySelector('#log').scrollTop = 400");
-    page.wait_for("import('/assets/log.js').then(({ log }) => !log.pinned)", SOON);
+    page.wait_for("import('/assets/whole.js').then(({ log }) => !log.pinned)", SOON);
     let before = place_of(&page, "older 20");
     for number in 0..2200 {
         client.send_text(&format!("newer {number}"));
@@ -110,7 +110,7 @@ fn the_place_in_each_room_is_kept_for_the_next_visit() {
     page.wait_for("document.querySelector('#unread').hidden", SOON);
     // All of it is read: the next visit begins at the end.
     page.evaluate("document.querySelector('#log').scrollTop = 1e9");
-    page.wait_for("import('/assets/log.js').then(({ log }) => log.pinned)", SOON);
+    page.wait_for("import('/assets/whole.js').then(({ log }) => log.pinned)", SOON);
     page.navigate(&server.http_url("/tea"));
     page.wait_for(LAST_IS_THERE, SOON);
     assert_eq!(

@@ -68,7 +68,7 @@ fn counts_are_of_messages_that_no_tab_has_counted_and_of_nothing_else() {
     assert_eq!(page.evaluate("localStorage.getItem('wsloop.unseen.forgotten')"), json!(null));
     // Two hidden tabs, which write to one place: each message counts once.
     let counted = page.evaluate(
-        "import('/assets/rail.js').then(async ({ rail }) => {
+        "import('/assets/whole.js').then(async ({ rail }) => {
             Object.defineProperty(document, 'hidden', { value: true, configurable: true });
             const other = Object.assign(Object.create(rail), { heard: [] });
             const counts = [];

@@ -108,7 +108,7 @@ fn each_line_is_announced_once_and_history_is_not() {
     );
     // Of many at once the number is told.
     page.evaluate(
-        "import('/assets/connection.js').then(({ connection }) => { for (let seq = 1000; seq < 1040; seq += 1) {
+        "import('/assets/whole.js').then(({ connection }) => { for (let seq = 1000; seq < 1040; seq += 1) {
             connection.receive(JSON.stringify({ type: 'say', seq, time: new Date().toISOString(),
                 from: { id: 'c999', name: 'Eve' }, text: `flood ${seq}` })); } })",
     );

@@ -72,7 +72,7 @@ fn a_message_over_the_limit_says_so_in_its_line_and_can_be_edited() {
     assert_eq!(draft(&page), long);
     // A page that was told another limit finds out when it is closed; what else was on its way is said.
     page.evaluate(
-        "import('/assets/connection.js').then(({ connection }) => {
+        "import('/assets/whole.js').then(({ connection }) => {
             const { send } = connection;
             connection.limits.message = 65536;
             const held = [];
@@ -101,7 +101,7 @@ fn what_was_written_before_the_limit_was_known_is_judged_by_it() {
     let browser = Browser::launch();
     let page = browser.page(&server.http_url("/"));
     page.evaluate(
-        "import('/assets/composer.js').then(({ composer }) => composer.send('long '.repeat(300))).then(() => 0)",
+        "import('/assets/whole.js').then(({ composer }) => composer.send('long '.repeat(300))).then(() => 0)",
     );
     page.type_text("Ada");
     page.press(Key::Enter);

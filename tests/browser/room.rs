@@ -122,7 +122,7 @@ fn a_lost_connection_is_found_again_and_what_was_missed_is_there() {
     // The network goes: the page notices when the server hangs up, and comes back by itself.
     page.evaluate("window.sockets = []; const Real = WebSocket; window.WebSocket = class extends Real {
         constructor(...arguments_) { if (window.isDown) { arguments_[0] = 'ws://127.0.0.1:1/'; } super(...arguments_); } }; 0");
-    page.evaluate("window.isDown = true; import('/assets/connection.js').then(({ connection }) => connection.socket.close(3000)).then(() => 0)");
+    page.evaluate("window.isDown = true; import('/assets/whole.js').then(({ connection }) => connection.socket.close(3000)).then(() => 0)");
     wait_for_phase(&page, "waiting");
     say(&page, "said meanwhile by Ada");
     for number in 0..10 {
@@ -216,7 +216,7 @@ fn days_and_what_is_new_are_marked_and_gaps_are_told_where_they_are() {
     );
     // As the server would say it to a page that could not keep up.
     page.evaluate(
-        "import('/assets/connection.js').then(({ connection }) => {
+        "import('/assets/whole.js').then(({ connection }) => {
         connection.receive(JSON.stringify({ type: 'gap', first: 4, last: 9, count: 2 })); })",
     );
     page.wait_for("[...document.querySelectorAll('.note')].at(-1).textContent.startsWith('6 messages are missing here')", SOON);

@@ -125,7 +125,7 @@ fn a_line_is_drawn_short_and_is_read_and_copied_whole() {
         [("小林", "小"), ("ada", "A"), ("👩‍👩‍👧 family", "F"), ("🌱", "🌱"), ("guest7", "G"), ("-_-", "-")]
     {
         let made = page.evaluate(&format!(
-            "import('/assets/faces.js').then(({{ initialsOf }}) => initialsOf({}))",
+            "import('/assets/whole.js').then(({{ initialsOf }}) => initialsOf({}))",
             json!(name)
         ));
         assert_eq!(made, initials, "{name}");

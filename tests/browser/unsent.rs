@@ -23,7 +23,7 @@ fn open(page: &Page, server: &Wsloop) {
 fn go_down(page: &Page) {
     page.evaluate(
         "localStorage.setItem('test.down', '1');
-         import('/assets/connection.js').then(({ connection }) => connection.socket.close(3000)).then(() => 0)",
+         import('/assets/whole.js').then(({ connection }) => connection.socket.close(3000)).then(() => 0)",
     );
     wait_for_phase(page, "waiting");
 }

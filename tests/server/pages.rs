@@ -1,13 +1,17 @@
 //! Plain GET: the page, its files, liveness, and the headers that guard them.
 
+use std::io::Read as _;
+
+use flate2::read::GzDecoder;
+
 use crate::support::http::{Request, Response, exchange, get, refusal};
 use crate::support::raw::RawClient;
 use crate::support::server::Wsloop;
 
 /// The page's own files and their types.
 const ASSETS: [(&str, &str); 5] = [
-    ("/assets/chat.css", "text/css"),
-    ("/assets/chat.js", "text/javascript"),
+    ("/assets/whole.css", "text/css"),
+    ("/assets/whole.js", "text/javascript"),
     ("/assets/theme.js", "text/javascript"),
     ("/assets/favicon.svg", "image/svg+xml"),
     ("/assets/manifest.webmanifest", "application/manifest+json"),
@@ -78,6 +82,55 @@ fn pages_and_files_carry_the_security_headers() {
             assert!(!policy.contains(weak), "{path}: {weak} in {policy}");
         }
     }
+}
+
+#[test]
+fn files_are_compressed_for_those_who_take_it() {
+    let server = Wsloop::start(&[]);
+    for path in ["/", "/dashboard"].into_iter().chain(ASSETS.map(|(path, _)| path)) {
+        let plain = get(&server, path);
+        let asked = |accepted: &str, tag: &str| {
+            let request = Request::plain(&server, "GET", path).add("Accept-Encoding", accepted);
+            exchange(&server, &request.add("If-None-Match", tag).bytes())
+        };
+        for accepted in ["gzip", "br, GZIP;q=0.5", "deflate, gzip, br, zstd"] {
+            let sent = asked(accepted, "");
+            assert_eq!(sent.header("Content-Encoding"), Some("gzip"), "{path} for {accepted}");
+            assert_eq!(sent.header("Content-Type"), plain.header("Content-Type"), "{path}");
+            let mut text = Vec::new();
+            GzDecoder::new(&*sent.body).read_to_end(&mut text).expect("it is gzip");
+            assert_eq!(text, plain.body, "{path}");
+            // Bytes that differ have another tag (RFC 9110 §8.8.3), and caches are told why.
+            let tag = sent.header("ETag").expect("a tag");
+            assert_ne!(Some(tag), plain.header("ETag"), "{path}");
+            assert_eq!(asked(accepted, tag).status, 304, "{path}");
+            assert_eq!(
+                (sent.header("Vary"), plain.header("Vary")),
+                (Some("Accept-Encoding"), Some("Accept-Encoding"))
+            );
+        }
+        for accepted in ["", "br", "identity", "gzip;q=0", "gzip; q=0.00, br", "xgzip", "*;q=0"] {
+            let sent = asked(accepted, "");
+            assert_eq!(
+                (sent.header("Content-Encoding"), &sent.body),
+                (None, &plain.body),
+                "{path} for {accepted:?}"
+            );
+        }
+    }
+}
+
+/// Over a slow network each request costs as much as a good part of the page.
+#[test]
+fn the_chat_page_is_few_files_and_each_module_is_there_alone_too() {
+    let server = Wsloop::start(&[]);
+    let page = get(&server, "/");
+    let names: Vec<&str> =
+        page.text().split("/assets/").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert_eq!(names, ["theme.js", "favicon.svg", "manifest.webmanifest", "whole.css", "whole.js"]);
+    let whole = get(&server, "/assets/whole.js");
+    assert!(whole.text().contains("export { ") && !whole.text().contains("import {"));
+    assert!(get(&server, "/assets/connection.js").text().contains("export const connection"));
 }
 
 #[test]

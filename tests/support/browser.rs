@@ -272,6 +272,23 @@ impl Page {
         self.call("Emulation.setEmulatedMedia", json!({ "features": [{ "name": name, "value": value }] }));
     }
 
+    /// Makes the page's network one of this time there and back and of these thousand bits a second, both ways.
+    pub fn emulate_network(&self, round_trip: Duration, kilobits: u32) {
+        let bytes = kilobits * 1000 / 8;
+        let latency = u32::try_from(round_trip.as_millis()).expect("a round trip takes seconds at most");
+        let conditions = json!({
+            "offline": false, "latency": latency, "downloadThroughput": bytes, "uploadThroughput": bytes,
+        });
+        self.call("Network.emulateNetworkConditions", conditions);
+    }
+
+    /// How many bytes its scripts hold, without what nobody holds any more.
+    pub fn heap_bytes(&self) -> f64 {
+        self.call("HeapProfiler.collectGarbage", json!({}));
+        let usage = self.call("Runtime.getHeapUsage", json!({}));
+        usage["usedSize"].as_f64().expect("a number of bytes")
+    }
+
     /// Writes what the page looks like as a PNG.
     pub fn screenshot(&self, path: &Path) {
         let answer = self.call("Page.captureScreenshot", json!({ "format": "png" }));
@@ -463,7 +480,7 @@ fn wait_for_url(profile: &Path) -> Option<String> {
 }
 
 /// Waits for a browser that was asked to close, ends it when it does not, and removes what it wrote.
-fn end(child: &mut Child, profile: &Path) {
+pub fn end(child: &mut Child, profile: &Path) {
     let deadline = Instant::now() + Duration::from_secs(3);
     while matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
         thread::sleep(POLL_INTERVAL);

@@ -447,7 +447,7 @@ fn wrong_there_the_page_makes_markup_of_messages() {
     let page = get(&server, "/");
     let names = page.text().split("/assets/").filter_map(|rest| rest.split('"').next());
     let scripts: Vec<&str> = names.filter(|name| name.ends_with(".js")).collect();
-    assert!(scripts.contains(&"chat.js") && scripts.contains(&"line.js"), "{scripts:?}");
+    assert!(scripts.contains(&"theme.js") && scripts.contains(&"whole.js"), "{scripts:?}");
     let text: String =
         scripts.iter().map(|name| format!("{}\n", get(&server, &format!("/assets/{name}")).text())).collect();
     for way in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
