@@ -194,7 +194,7 @@ fn server_b_page_has_a_box_a_send_button_and_a_way_to_close_the_connection() {
         assert!(page.text().contains(&format!("id=\"{id}\"")), "#{id} is missing");
     }
     // What the page does when it is connected and closed is shown in a real browser.
-    assert!(get(&server, "/assets/connection.js").text().contains("new WebSocket("));
+    assert!(get(&server, "/assets/whole.js").text().contains("new Socket("));
 }
 
 // ---------------------------------------------------------------- server C
