@@ -316,7 +316,7 @@ fn the_loop_is_judged_once_a_second_and_what_happened_is_told() {
     server.signal("CONT");
     wait_until("the pause is told", PATIENCE, || {
         report = stats(&server);
-        report["verdict"]["reasons"].to_string().contains("the loop stood still: 2 s")
+        report["verdict"]["reasons"].to_string().contains("the loop stood still: ")
     });
     assert!(report["loop"]["stood_seconds"].as_u64() >= Some(2), "{report:#}");
     let events = report["events"].to_string();
@@ -350,7 +350,8 @@ fn an_echo_that_does_not_read_leaves_the_server_well() {
     let events = report["events"].as_array().expect("a list");
     assert!(events.iter().any(|event| event["what"] == "skipped"), "{report:#}");
     assert_eq!(report["drops_last_minute"], report["dropped"], "it is not up for a minute");
-    assert_eq!(report["closes_last_minute"], json!({ "1013": 1 }));
+    assert!(report["closed"]["1013"].as_u64() >= Some(1), "{report:#}");
+    assert_eq!(report["closes_last_minute"], report["closed"]);
 }
 
 #[test]
