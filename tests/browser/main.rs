@@ -4,6 +4,7 @@
 mod support;
 
 mod axe;
+mod changes;
 mod client;
 mod commands;
 mod connection;
@@ -12,6 +13,7 @@ mod hostile;
 mod looks;
 mod names;
 mod people;
+mod permalink;
 mod place;
 mod rail;
 mod reading;
@@ -21,6 +23,7 @@ mod screens;
 mod talking;
 mod texts;
 mod unsent;
+mod writing;
 
 use std::time::Duration;
 
