@@ -3,7 +3,7 @@
  * delete it. The same few buttons go to the message at which somebody points, to the one that has the focus (Enter), and
  * to the one that a finger is held on.
  *
- * Knows the lines, the connection and the composer.
+ * Knows the lines, the connection and the composer. While it is at a line, the bar is a part of it.
  * Ids: #actions (a toolbar) #act-emoji (a select of emoji). Its buttons have data-action.
  */
 
@@ -15,8 +15,10 @@ const HELD_MS = 500;
 const SURE_MS = 4000;
 
 const bar = byId("actions");
+const emoji = byId("act-emoji");
 let line = null;
 let isHeldOpen = false; // By the keyboard or a finger: a pointer that goes elsewhere does not take it away.
+let isChoosing = false; // Keys go through the emoji: none is chosen before Enter.
 let holding = 0;
 let sure = 0;
 
@@ -32,22 +34,31 @@ function unsure() {
   button("delete").textContent = "Delete";
 }
 
-function show(next) {
+function show(next, isHeld = false) {
   unsure();
   line = next;
+  isHeldOpen = isHeld;
   const isMine = line.classList.contains("mine");
   button("edit").hidden = !isMine || line.source === undefined;
   button("delete").hidden = !isMine;
   line.append(bar);
   bar.hidden = false;
+  // A finger or a key cannot follow a bar that is out of view.
+  isHeld && bar.scrollIntoView({ block: "nearest" });
 }
 
 function hide() {
+  const before = line;
+  const hadFocus = bar.contains(document.activeElement);
   unsure();
+  line = null;
+  isHeldOpen = false;
+  emoji.value = "";
   bar.hidden = true;
   byId("log").after(bar);
-  isHeldOpen = false;
-  line = null;
+  if (hadFocus) {
+    before.hasAttribute("tabindex") ? before.focus() : composer.focusUnlessPhone();
+  }
 }
 
 async function copy(text, done) {
@@ -71,7 +82,10 @@ const acts = {
     hide();
   },
 
-  delete() {
+  delete({ detail }) {
+    if (detail > 1) {
+      return; // The second half of a double click is no second thought.
+    }
     if (sure === 0) {
       // A deletion is not undone: it is asked for twice.
       button("delete").textContent = "Really delete?";
@@ -79,6 +93,7 @@ const acts = {
       return;
     }
     connection.delete(numberOf());
+    composer.promise();
     hide();
   },
 
@@ -91,30 +106,51 @@ const acts = {
   },
 };
 
-function react(emoji, of) {
-  connection.react(Number(of.dataset.seq), emoji, !of.mine.has(emoji));
+/** Adds an emoji, or takes one's own away. */
+function react(chosen, of) {
+  if (of.dataset.seq !== undefined) {
+    connection.react(Number(of.dataset.seq), chosen, !of.mine.has(chosen));
+    composer.promise();
+  }
 }
 
-function clicked({ target }) {
+function clicked(event) {
+  const { target } = event;
   const reaction = target.closest(".reaction");
   const action = target.closest("[data-action]");
   if (reaction !== null) {
     react(reaction.dataset.emoji, reaction.closest(".say"));
   } else if (action !== null && line !== null) {
-    acts[action.dataset.action]();
+    acts[action.dataset.action](event);
   }
 }
 
 function chosen() {
-  const select = byId("act-emoji");
-  if (select.value !== "" && line !== null) {
-    react(select.value, line);
+  if (isChoosing) {
+    return;
   }
-  select.value = "";
+  if (emoji.value !== "" && line !== null) {
+    react(emoji.value, line);
+  }
+  emoji.value = "";
+  isHeldOpen || emoji.blur();
 }
 
-function pointed({ target, pointerType }) {
-  if (pointerType !== "mouse" || isHeldOpen || bar.contains(target)) {
+/** Where the list of emoji is closed, each arrow key chooses one for the browser. */
+function choosing(event) {
+  isChoosing = /^(ArrowUp|ArrowDown|Home|End|PageUp|PageDown)$/.test(event.key) && !event.altKey;
+  if (event.key === "Enter" && emoji.value !== "") {
+    event.preventDefault();
+    chosen();
+  }
+}
+
+/** An open list of emoji lies outside of the page, and the pointer with it. */
+const stays = () => isHeldOpen || document.activeElement === emoji;
+
+function pointed({ target, pointerType, buttons }) {
+  // Who selects text across messages needs no bar.
+  if (pointerType !== "mouse" || buttons !== 0 || stays() || bar.contains(target)) {
     return;
   }
   const next = actionable(target);
@@ -128,12 +164,30 @@ function touched(event) {
   clearTimeout(holding);
   const next = actionable(event.target);
   if (event.pointerType !== "mouse" && next !== null && !bar.contains(event.target)) {
-    holding = setTimeout(() => {
-      show(next);
-      isHeldOpen = true;
-    }, HELD_MS);
-  } else if (line !== null && !line.contains(event.target)) {
+    holding = setTimeout(() => show(next, true), HELD_MS);
+  }
+  if (line !== null && !line.contains(event.target)) {
     hide();
+  }
+}
+
+/** Some browsers open a menu of their own then, and end the touch; at a link they keep it. */
+function menuWanted(event) {
+  const next = actionable(event.target);
+  if (event.pointerType === "touch" && next !== null && event.target.closest("a") === null) {
+    event.preventDefault();
+    clearTimeout(holding);
+    show(next, true);
+  }
+}
+
+/** Left and right go through the bar. */
+function moved(event) {
+  const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (step !== undefined) {
+    event.preventDefault();
+    const all = [...bar.querySelectorAll("select, button:not([hidden])")];
+    all.at((all.indexOf(event.target) + step) % all.length).focus();
   }
 }
 
@@ -141,14 +195,18 @@ function pressed(event) {
   const focused = event.target.closest?.('[role="article"]');
   if (event.key === "Enter" && event.target === focused && actionable(focused) !== null) {
     event.preventDefault();
-    show(focused);
-    isHeldOpen = true;
+    show(focused, true);
     bar.querySelector("button:not([hidden])").focus();
   } else if (event.key === "Escape" && line !== null) {
     event.preventDefault();
-    const back = line;
     hide();
-    back.focus();
+  }
+}
+
+/** Who has gone through the bar by keyboard, and goes on, leaves it. */
+function left({ relatedTarget }) {
+  if (isHeldOpen && line !== null && relatedTarget !== null && !line.contains(relatedTarget)) {
+    hide();
   }
 }
 
@@ -157,10 +215,20 @@ export const actions = {
     const log = byId("log");
     log.addEventListener("click", clicked);
     log.addEventListener("pointerover", pointed);
-    log.addEventListener("pointerleave", () => isHeldOpen || line === null || hide());
-    log.addEventListener("pointerdown", touched);
+    log.addEventListener("pointerleave", () => stays() || line === null || hide());
+    document.addEventListener("pointerdown", touched);
+    log.addEventListener("contextmenu", menuWanted);
     ["pointerup", "pointercancel", "scroll"].forEach((type) => log.addEventListener(type, () => clearTimeout(holding)));
     log.addEventListener("keydown", pressed);
-    byId("act-emoji").addEventListener("change", chosen);
+    bar.addEventListener("keydown", moved);
+    bar.addEventListener("focusout", left);
+    emoji.addEventListener("change", chosen);
+    emoji.addEventListener("keydown", choosing);
+    emoji.addEventListener("pointerdown", () => { isChoosing = false; });
+  },
+
+  /** Nothing can be done with this message any more. */
+  gone(seq) {
+    line !== null && numberOf() === seq && hide();
   },
 };

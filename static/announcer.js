@@ -26,16 +26,17 @@ function spoken(line) {
 export const announcer = {
   /** Lines that have just come. */
   lines(lines) {
-    const words = lines.map(spoken).filter((text) => text !== "");
-    const told = words.length > AT_ONCE_MAX ? [`${words.length} new messages`] : words;
-    heard.append(...told.map((text) => {
-      const paragraph = document.createElement("p");
-      paragraph.textContent = text;
-      return paragraph;
-    }));
+    const words = lines.map((line) => ({ seq: line.dataset.seq, text: spoken(line) })).filter(({ text }) => text !== "");
+    const told = words.length > AT_ONCE_MAX ? [{ text: `${words.length} new messages` }] : words;
+    heard.append(...told.map(({ seq, text }) => Object.assign(document.createElement("p"), { textContent: text, seq })));
     while (heard.childElementCount > KEPT) {
       heard.firstElementChild.remove();
     }
+  },
+
+  /** This message was taken back. */
+  forget(seq) {
+    [...heard.children].filter((paragraph) => paragraph.seq === String(seq)).forEach((paragraph) => paragraph.remove());
   },
 
   /** Whether older messages are on their way into the log. */

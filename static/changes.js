@@ -1,11 +1,11 @@
 /*
  * What becomes of messages after they were said: the lines of those that are on the page follow.
  *
- * Knows the lines, the log, and the connection, which says who one is oneself.
+ * Knows the lines, the log, and the connection, which says who one is oneself. Lines that are not there are not missed.
  */
 
 import { connection } from "/assets/connection.js";
-import { blank, lineOf, markEdited, setText, showReactions } from "/assets/dressed.js";
+import { answersTo, blank, lineOf, markEdited, quoteAnew, redress, setText, showReactions } from "/assets/dressed.js";
 import { log } from "/assets/log.js";
 
 /** The line of a message that is still there to be changed. */
@@ -16,6 +16,14 @@ function changeable(seq) {
 }
 
 export const changes = {
+  /** History tells messages as they stand; the page may have missed what has become of those that it shows. */
+  stand(messages) {
+    messages.forEach((message) => {
+      const line = changeable(message.seq);
+      line !== undefined && redress(line, message);
+    });
+  },
+
   edit({ of, text, deleted }) {
     const line = changeable(of);
     if (line !== undefined && deleted === undefined) {
@@ -23,6 +31,7 @@ export const changes = {
       markEdited(line);
       log.grown();
     }
+    quoteAnew(answersTo(of));
   },
 
   delete({ of }) {
@@ -30,6 +39,8 @@ export const changes = {
     if (line !== undefined) {
       blank(line);
     }
+    // Also where the message itself has left the page.
+    quoteAnew(answersTo(of));
   },
 
   react({ of, emoji, on, count, from }) {

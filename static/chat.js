@@ -97,12 +97,14 @@ const events = {
     }
     rooms.remember();
     composer.restore();
+    event.recovered && permalink.look();
   },
 
   say(event) {
     const { seq, from, text } = event;
     const isMine = from.id === connection.you.id;
     known.heard(from.name);
+    unread.comes(seq);
     const isMeant = !isMine && document.hidden && known.isMeant(text);
     log.message({ ...event, isMine, isMeant, state: isMine ? "sent" : undefined }, composer.cameBack(seq));
     writing.stopped(from.id);
@@ -117,22 +119,27 @@ const events = {
     hasOlder = more;
     const said = messages.filter(({ type }) => type === "say");
     said.forEach(({ from }) => known.heard(from.name));
+    changes.stand(said);
     log.older(said.map((event) => ({ ...event, isMine: event.from.id === connection.you.id })));
     if (!hasOlder && !log.hasOtherCount) {
       log.begin(beginningWords());
     }
     unread.cameOlder(hasOlder);
-    permalink.look();
+    permalink.look(true);
     find.cameOlder();
     announcer.busy(false);
   },
 
   edit(event) {
     changes.edit(event);
+    composer.changed(event.of, event.deleted !== undefined);
   },
 
   delete(event) {
     changes.delete(event);
+    actions.gone(event.of);
+    composer.changed(event.of, true);
+    announcer.forget(event.of);
   },
 
   react(event) {
@@ -251,7 +258,7 @@ function listen() {
   on("composer", "submit", (event) => composer.submit(event));
   on("message", "keydown", (event) => composer.pressed(event));
   on("message", "input", () => composer.written());
-  on("about-end", "click", () => composer.end());
+  on("about-end", "click", () => composer.cancel());
   on("newer", "click", () => composer.goToNewest());
   on("unread", "click", () => unread.go());
   on("log", "scroll", () => log.scrolled());

@@ -27,6 +27,8 @@ export interface Entry {
   re?: number;
   /** What is done with a message. */
   change?: object;
+  /** The epoch of these numbers. */
+  epoch?: string;
   /** When it was said, and when it was sent first, in milliseconds since 1970. */
   at: number;
   sentAt?: number;
@@ -186,7 +188,7 @@ export class Room {
   /** Asks for what was said before this number; the answer is the event `history`. */
   askForHistory(before: number, limit?: number): void;
   /** The bytes that a text takes on its way, to be compared with `limits.message`. */
-  size(text: string): number;
+  size(text: string | undefined, what?: { ref?: string; re?: number; change?: object }): number;
   /** Sends an object of the subprotocol as it is, if connected. */
   send(object: object): void;
 }

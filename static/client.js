@@ -40,7 +40,7 @@ export class Room {
   epoch = "";
   /** The number of the last message that was heard. */
   seq = 0;
-  /** Said or done and not acknowledged, in order: { ref, text, re, change, at, sentAt }. */
+  /** Said or done and not acknowledged, in order: { ref, text, re, change, at, sentAt, epoch }. */
   unsent = [];
   /** What the server lets us do, as the last welcome said. */
   limits = { message: 64 * 1024, unacknowledged: 500 };
@@ -158,8 +158,8 @@ export class Room {
   }
 
   /** Says what was said before and not acknowledged, perhaps by another connection with this key. */
-  sayAgain({ ref, text, re, change, at, sentAt }) {
-    const entry = { ref, text, re, change, at, sentAt };
+  sayAgain({ ref, text, re, change, at, sentAt, epoch = this.epoch }) {
+    const entry = { ref, text, re, change, at, sentAt, epoch };
     this.unsent.push(entry);
     this.emit("unsent");
     // Whoever said it has the entry before it can fail.
@@ -324,6 +324,7 @@ export class Room {
     this.limits = { ...this.limits, ...event.limits };
     this.isAskingHistory = false; // The answer, if one was due, is lost with its connection.
     this.show("connected");
+    this.forgetNumbers();
     this.underWay = 0;
     this.sendNext();
     if (this.name === "" && !this.you.name.startsWith(this.guestName())) {
@@ -331,6 +332,17 @@ export class Room {
     }
     this.ping();
     this.pinger = setInterval(() => this.ping(), PING_EVERY_MS);
+  }
+
+  /** In another epoch a number is that of another message: an answer is a message then, and a change is not made. */
+  forgetNumbers() {
+    for (const entry of [...this.unsent]) {
+      entry.epoch ||= this.epoch; // Of what was said before the first welcome, none is known.
+      if (entry.epoch !== this.epoch) {
+        entry.re = undefined;
+        entry.change === undefined || this.fail(entry, "not_held");
+      }
+    }
   }
 
   /** Whether the server is still there; if not, the connection is lost, whatever the browser believes. */

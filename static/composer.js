@@ -8,7 +8,7 @@
 
 import { obey } from "/assets/commands.js";
 import { connection } from "/assets/connection.js";
-import { excerpt, quoted } from "/assets/dressed.js";
+import { excerpt, lineOf, quoted } from "/assets/dressed.js";
 import { kept } from "/assets/kept.js";
 import { log } from "/assets/log.js";
 import { accepted, byId, tell } from "/assets/page.js";
@@ -19,16 +19,24 @@ const KEEP_SOON_MS = 250;
 
 const message = byId("message");
 
-const excess = (text) => connection.size(text) - connection.limits.message;
-const tooLong = (text) => `too long by ${excess(text).toLocaleString("en")} bytes`;
+/** By how many bytes it is too long, as a message or an answer, or as an edit. */
+function excess(text, { kind, seq } = {}) {
+  const change = kind === "edit" ? { type: "edit", seq, text } : undefined;
+  return connection.size(text, { re: seq, change }) - connection.limits.message;
+}
+
+const tooLong = (text, about) => `too long by ${excess(text, about).toLocaleString("en")} bytes`;
 
 /** Why `text` cannot be sent now, or nothing. */
-function refusal(text) {
+function refusal(text, about) {
+  if (text.trim() === "" && about.kind === "edit") {
+    return "A message cannot be empty. To take it back, cancel this and delete it.";
+  }
   if (text.trim() === "") {
     return "There is nothing to send yet. Write something first.";
   }
-  if (excess(text) > 0) {
-    return `This is ${tooLong(text)}. Please send it in parts.`;
+  if (excess(text, about) > 0) {
+    return `This is ${tooLong(text, about)}. Please send it in parts.`;
   }
   return connection.phase === "disconnected" ? "Not connected. Your text stays here until you connect." : "";
 }
@@ -43,10 +51,11 @@ function failure(entry, why = entry.why) {
       return `it is of ${new Date(at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" })}, and may not have arrived`;
     case "unavailable":
       return "the server cannot keep messages at the moment";
+    case "bad_seq":
     case "not_held":
       return "the message is not kept any more, or is deleted";
     case "too_many":
-      return "there are too many reactions here";
+      return entry.change?.type === "edit" ? "this message was edited too often" : "there are too many reactions here";
     case "rate":
       return "you send faster than this server allows";
     default:
@@ -62,13 +71,26 @@ function button(words, action) {
   return element;
 }
 
+/** What it is about, as it is now; a message may have left the page meanwhile. */
+function wordsOf({ kind, seq }) {
+  const line = kind === undefined ? null : lineOf(seq);
+  switch (kind) {
+    case "answer":
+      return `Answer to ${line === null ? `message ${seq}` : quoted(line)}`;
+    case "edit":
+      return `Edit: ${line === null ? `message ${seq}` : excerpt(line.source)}`;
+    default:
+      return "";
+  }
+}
+
 export const composer = {
   /** Lines of one's own messages that are acknowledged and have not come back yet, by number. */
   acknowledged: new Map(),
   /** What was not sent, and waits for what its writer decides. */
   failed: new Set(),
   keeper: 0,
-  /** What is written is an answer, or an edit: { kind, seq }, and what was written before. */
+  /** What is written is an answer, or an edit: { kind, seq }; `before` an edit, what was written, and what it was about. */
   about: {},
 
   /** Whether one may write, which the page knows; if not yet, it does what it is given as soon as one may. */
@@ -79,7 +101,7 @@ export const composer = {
     const text = message.value;
     const isCommand = text.startsWith("/") && this.about.kind !== "edit";
     const order = isCommand ? obey(text) : { text };
-    const why = order.refusal || (order.text === undefined ? "" : refusal(order.text));
+    const why = order.refusal || (order.text === undefined ? "" : refusal(order.text, this.about));
     const mayWrite = () => order.text === undefined || this.mayWrite(() => this.submit());
     if (accepted("message", "hint", why) && mayWrite()) {
       message.value = "";
@@ -94,9 +116,9 @@ export const composer = {
     const composing = event.isComposing || event.keyCode === 229;
     if (event.key === "Enter" && !event.shiftKey && !composing) {
       this.submit(event);
-    } else if (event.key === "Escape" && this.about.kind !== undefined && !event.defaultPrevented) {
-      this.end();
-    } else if (event.key === "ArrowUp" && message.value === "" && !event.defaultPrevented) {
+    } else if (event.key === "Escape" && !composing && this.about.kind !== undefined && !event.defaultPrevented) {
+      this.cancel();
+    } else if (event.key === "ArrowUp" && message.value === "" && this.about.kind !== "edit" && !event.defaultPrevented) {
       const own = [...byId("log").querySelectorAll(".mine[data-seq]:not([data-deleted])")].at(-1);
       if (own !== undefined) {
         event.preventDefault();
@@ -119,44 +141,76 @@ export const composer = {
 
   /** What is written next answers the message of this line. */
   answer(line) {
-    this.begin({ kind: "answer", seq: Number(line.dataset.seq) }, `Answer to ${quoted(line)}`);
+    this.about.kind === "edit" && this.end();
+    this.begin({ kind: "answer", seq: Number(line.dataset.seq) });
   },
 
   /** What is in the box takes the place of what this line says. */
   correct(line) {
-    this.about.draft ??= message.value;
-    this.begin({ kind: "edit", seq: Number(line.dataset.seq), draft: this.about.draft }, `Edit: ${excerpt(line.source)}`);
+    const before = this.about.before ?? { draft: message.value, about: this.about };
+    this.begin({ kind: "edit", seq: Number(line.dataset.seq), before });
     message.value = line.source;
   },
 
-  begin(about, words) {
+  begin(about) {
     this.about = about;
-    tell("about-words", words);
-    byId("about").hidden = false;
+    this.showAbout();
+    tell("hint", "");
     message.focus();
+  },
+
+  showAbout() {
+    tell("about-words", wordsOf(this.about));
+    byId("about").hidden = this.about.kind === undefined;
+  },
+
+  /** This message has another text, or none any more. */
+  changed(seq, isDeleted) {
+    if (this.about.before?.about.seq === seq && isDeleted) {
+      this.about.before.about = {};
+    }
+    if (this.about.seq !== seq) {
+      return;
+    }
+    if (isDeleted) {
+      this.end();
+      tell("hint", "The message that this was about is deleted.");
+    } else {
+      this.showAbout();
+    }
   },
 
   /** It is about nothing in particular any more; what was written before an edit is back. */
   end() {
-    const { draft } = this.about;
-    this.about = {};
-    byId("about").hidden = true;
-    message.value = draft ?? message.value;
+    const { before } = this.about;
+    this.about = before?.about ?? {};
+    message.value = before?.draft ?? message.value;
+    this.showAbout();
+    tell("hint", "");
     this.keep();
+  },
+
+  cancel() {
+    this.end();
     message.focus();
   },
 
   /** Says it, or makes of it what it is about. */
   put(text) {
     const { kind, seq } = this.about;
+    const isSame = kind === "edit" && lineOf(seq)?.source === text;
+    this.end();
     if (kind === "edit") {
-      connection.edit(seq, text);
-      this.about.draft ??= "";
+      isSame || connection.edit(seq, text);
+      isSame || this.promise();
     } else {
       this.send(text, seq);
     }
-    message.value = "";
-    this.end();
+  },
+
+  /** What is done while there is no connection is not seen at once. */
+  promise() {
+    connection.phase === "connected" || tell("hint", "Not connected. It is done as soon as you are.");
   },
 
   show(entry) {
@@ -176,7 +230,9 @@ export const composer = {
     this.keeper = 0;
     const said = connection.unsent.filter(({ change }) => change === undefined);
     const entries = [...this.failed, ...said].sort((one, other) => one.at - other.at);
-    kept.write(message.value, entries.map(({ ref, text, re, at, sentAt, why }) => ({ ref, text, re, at, sentAt, why })));
+    // An edit that is begun is no draft: as a message it would be said twice.
+    const draft = this.about.before?.draft ?? message.value;
+    kept.write(draft, entries.map(({ ref, text, re, epoch, at, sentAt, why }) => ({ ref, text, re, epoch, at, sentAt, why })));
   },
 
   /** Takes over what pages of this room that have gone have left: it is sent, or if it is old, shown. */
@@ -197,7 +253,8 @@ export const composer = {
 
   /** Whether something would be lost with the page. */
   wouldLose() {
-    return !kept.isStored && connection.unsent.length + this.failed.size > 0;
+    const isChange = ({ change }) => change !== undefined; // They are not stored.
+    return connection.unsent.some(isChange) || (!kept.isStored && connection.unsent.length + this.failed.size > 0);
   },
 
   /* ---- What becomes of it ---- */
@@ -226,11 +283,14 @@ export const composer = {
   countAnew() {
     this.acknowledged.forEach((line) => { line.dataset.state = "sent"; });
     this.acknowledged.clear();
+    this.about = {}; // What is written stays.
+    this.showAbout();
   },
 
   /** Marks a message that will not be sent as it is, and says in its line why, and what can be done. */
   fail(entry, code) {
     if (entry.change !== undefined) {
+      this.takeBack(entry.change, code);
       tell("hint", `Not done: ${failure(entry, code)}.`);
       return;
     }
@@ -243,8 +303,9 @@ export const composer = {
     const words = document.createElement("span");
     words.textContent = `Not sent: ${failure(entry)}.`;
     remedies.append(words);
+    const isOfNothing = code === "bad_seq" || code === "not_held"; // What it answers is not there any more.
     if (code !== "too_long") {
-      remedies.append(button("Send again", () => this.settle(entry, () => this.send(text, re))));
+      remedies.append(button("Send again", () => this.settle(entry, () => this.send(text, isOfNothing ? undefined : re))));
     }
     remedies.append(button("Edit", () => this.settle(entry, () => this.edit(text))));
     remedies.append(button("Discard", () => this.settle(entry, () => message.focus())));
@@ -252,6 +313,17 @@ export const composer = {
     log.grown();
     tell("hint", words.textContent);
     this.keep();
+  },
+
+  /** The text of an edit that was not made is in the box again. */
+  takeBack({ type, seq, text }, code) {
+    const line = lineOf(seq);
+    if (type === "edit" && code !== "not_held" && line !== null && this.about.kind === undefined) {
+      this.correct(line);
+      message.value = text;
+    } else if (type === "edit") {
+      this.edit(text);
+    }
   },
 
   /** Something is done about what was not sent. */

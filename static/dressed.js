@@ -3,7 +3,7 @@
  *
  * Knows lines and how a text is shown, and nothing of where changes come from.
  * Makes in a .line.say: a.answered (href: the number), .reactions of button.reaction (data-emoji, aria-pressed: one's own
- * is among them); data-edited, data-deleted. Keeps at the line: source (the text as it was written), reactions, mine.
+ * is among them); data-edited, data-deleted. Keeps at the line: source (the text as it was written), answered, reactions, mine.
  */
 
 import { known } from "/assets/known.js";
@@ -27,17 +27,31 @@ export function quoted(line) {
 }
 
 function answered(re) {
-  const of = lineOf(re);
   const link = document.createElement("a");
   link.className = "answered";
-  link.href = `#${re}`;
-  link.textContent = of === null || of.source === "" ? `message ${re}` : quoted(of);
+  link.href = `#${Number(re)}`;
+  link.tabIndex = -1;
   return link;
 }
+
+/** What is answered can come to the page after its answer, and change there: says it as it is now. */
+export function quoteAnew(links) {
+  for (const link of links) {
+    const seq = link.getAttribute("href").slice(1);
+    const of = lineOf(seq);
+    const isGone = of !== null && of.dataset.deleted !== undefined;
+    link.textContent = isGone ? "a deleted message" : of === null ? `message ${seq}` : quoted(of);
+  }
+}
+
+/** The links of the answers to this number. */
+export const answersTo = (seq) => document.querySelectorAll(`#log a.answered[href="#${Number(seq)}"]`);
 
 export function setText(line, text) {
   line.source = text;
   line.querySelector(".text").replaceChildren(...rendered(known.parse(text)));
+  const isMeant = line.classList.contains("theirs") && line.querySelector(".text .mention.me") !== null;
+  line.classList.toggle("mentions-me", isMeant);
 }
 
 /** Its writer has given it another text. */
@@ -50,30 +64,56 @@ export function blank(line) {
   line.source = "";
   line.dataset.deleted = "";
   line.classList.remove("mentions-me");
+  delete line.dataset.edited;
   line.querySelector(".answered")?.remove();
   line.querySelector(".text").replaceChildren("This message was deleted.");
   line.reactions.clear();
   showReactions(line);
 }
 
+function reactionButton(emoji) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "reaction";
+  button.dataset.emoji = emoji;
+  button.tabIndex = -1;
+  return button;
+}
+
+/** Those that are there already stay the same elements: one of them may have the focus, or be pressed just now. */
 export function showReactions(line) {
-  line.querySelector(".reactions")?.remove();
-  if (line.reactions.size === 0) {
-    return;
+  let box = line.querySelector(".reactions");
+  if (box === null) {
+    box = document.createElement("div");
+    box.className = "reactions";
   }
-  const box = document.createElement("div");
-  box.className = "reactions";
-  box.append(...[...line.reactions].map(([emoji, count]) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "reaction";
-    button.dataset.emoji = emoji;
-    button.tabIndex = -1;
+  const before = new Map([...box.children].map((button) => [button.dataset.emoji, button]));
+  for (const [emoji, count] of line.reactions) {
+    const button = before.get(emoji) ?? reactionButton(emoji);
     button.setAttribute("aria-pressed", String(line.mine.has(emoji)));
     button.textContent = `${emoji} ${count}`;
-    return button;
-  }));
-  line.append(box);
+    before.delete(emoji) || box.append(button);
+  }
+  const hadFocus = [...before.values()].includes(document.activeElement);
+  before.forEach((button) => button.remove());
+  hadFocus && line.focus();
+  line.reactions.size === 0 ? box.remove() : box.isConnected || line.append(box);
+}
+
+/** A line that is there already shows its message as it stands: what became of it may have been missed. */
+export function redress(line, { text, edited, deleted, reactions = {}, mine = [] }) {
+  if (deleted !== undefined) {
+    blank(line);
+    return;
+  }
+  if (line.source !== text) {
+    setText(line, text);
+  }
+  if (edited !== undefined) {
+    markEdited(line);
+  }
+  Object.assign(line, { reactions: new Map(Object.entries(reactions)), mine: new Set(mine) });
+  showReactions(line);
 }
 
 /** Gives a new line what its message has. */
@@ -84,7 +124,8 @@ export function dress(line, { text, re, edited, deleted, reactions = {}, mine = 
     return;
   }
   if (re !== undefined) {
-    line.querySelector(".text").before(answered(re));
+    line.answered = answered(re);
+    line.querySelector(".text").before(line.answered);
   }
   if (edited !== undefined) {
     markEdited(line);

@@ -13,10 +13,10 @@ const FORGOTTEN_MS = 30 * 24 * 3600 * 1000;
 
 /** What is stored of one message, if it is one. */
 function entryOf(stored) {
-  const { ref, text, re, at, sentAt, why } = stored ?? {};
+  const { ref, text, re, epoch, at, sentAt, why } = stored ?? {};
   const isWhole = typeof ref === "string" && /^.{1,64}$/.test(ref) && typeof text === "string" && Number.isFinite(at);
   const answered = Number.isSafeInteger(re) ? re : undefined;
-  return isWhole ? [{ ref, text, re: answered, at, sentAt: Number.isFinite(sentAt) ? sentAt : undefined, why }] : [];
+  return isWhole ? [{ ref, text, re: answered, epoch, at, sentAt: Number.isFinite(sentAt) ? sentAt : undefined, why }] : [];
 }
 
 function read(key) {

@@ -7,11 +7,12 @@
  * is out of sight.
  */
 
+import { quoteAnew } from "/assets/dressed.js";
 import { dayWords, messageLine, paragraph } from "/assets/line.js";
 import { byId } from "/assets/page.js";
 
 const LINES_MAX = 2000; // Older lines leave the page, so that a long evening does not slow it down.
-const LINES_READ_MAX = 20_000; // While somebody reads older ones, what is read stays.
+const LINES_READ_MAX = 20_000; // While somebody reads older ones, or is on the way there, they stay.
 const HIDDEN_FLUSH_MS = 250; // A hidden tab has no animation frames.
 const AT_BOTTOM_PX = 48;
 const AT_TOP_PX = 120;
@@ -38,6 +39,7 @@ export const log = {
   unseen: 0, // Messages below the part in view.
   unread: 0, // Messages since the tab was hidden.
   mentions: 0, // Those of them that mention the reader.
+  isSought: false, // An older message is looked for, page by page.
   isMarkSeen: true, // The mark of what is new has been in view.
   isSearched: false, // Somebody looks for something: older lines come, and stay.
   hasOtherCount: false, // Lines of before a restart of the server are there.
@@ -82,13 +84,15 @@ export const log = {
     // As it will be: a line that changes its head when it comes back would jump.
     this.follow(fragment, box.lastElementChild, element);
     box.append(fragment);
+    quoteAnew(re === undefined ? [] : [element.answered]);
     this.toBottom();
     return element;
   },
 
   /** So many lines stay on the page. */
   linesMax() {
-    return this.pinned && !this.isSearched ? LINES_MAX : LINES_READ_MAX;
+    const isLookedThrough = this.isSought || this.isSearched;
+    return this.pinned && !isLookedThrough ? LINES_MAX : LINES_READ_MAX;
   },
 
   queue(make) {
@@ -115,6 +119,7 @@ export const log = {
       last = this.follow(fragment, last, element);
     }
     box.insertBefore(fragment, pending);
+    quoteAnew(made.flatMap(({ answered }) => answered ?? []));
     this.onNew(made);
     this.trim();
     this.pinned ? this.toBottom() : this.showCounts();
@@ -151,7 +156,9 @@ export const log = {
       before = null;
       fragment.append(paragraph("day", [["text", dayWords(day)]]));
     }
-    element.classList.toggle("follows", turn !== undefined && before?.dataset.turn === turn);
+    // What it answers stands between who says it and the text.
+    const isAnswer = element.answered !== undefined;
+    element.classList.toggle("follows", turn !== undefined && before?.dataset.turn === turn && !isAnswer);
     fragment.append(element);
     return element;
   },
@@ -161,6 +168,7 @@ export const log = {
     this.flush();
     this.hasOtherCount = true;
     box.querySelectorAll("[data-seq]").forEach((line) => line.removeAttribute("data-seq"));
+    box.querySelectorAll("a.answered").forEach((link) => link.removeAttribute("href"));
   },
 
   /** Messages from before those on the page. The reader keeps its place. */
@@ -185,6 +193,7 @@ export const log = {
     }
     const top = this.hasOtherCount ? first : box.firstElementChild;
     box.insertBefore(fragment, isAbove ? top : box.querySelector('[data-state="sending"]'));
+    quoteAnew(box.querySelectorAll("a.answered[href]"));
     this.lastDay = isAbove ? (newest ?? this.lastDay) : this.lastDay;
     this.pinned ? this.toBottom() : (box.scrollTop = box.scrollHeight - distance);
   },
@@ -229,6 +238,9 @@ export const log = {
   markBehind(seq, isWhole) {
     const all = [...box.querySelectorAll("[data-seq]")];
     const first = all.find((line) => Number(line.dataset.seq) > seq);
+    if (first === undefined && all.length > 0) {
+      return true; // Nothing was said since; messages were edited, deleted or reacted to.
+    }
     if (first === undefined || (first === all[0] && !isWhole)) {
       return false;
     }

@@ -7,18 +7,41 @@
 
 import { lineOf } from "/assets/dressed.js";
 import { log } from "/assets/log.js";
-import { tell } from "/assets/page.js";
+import { byId, tell } from "/assets/page.js";
 
 const SHOWN_MS = 3000;
 
-let wanted; // The number that is still looked for.
+let wanted; // The number that is looked for.
+let asked; // The number before which was asked last.
+let pointed = 0;
+
+function seek(number) {
+  wanted = number;
+  log.isSought = number !== undefined;
+}
 
 function arrive(line) {
-  wanted = undefined;
+  seek(undefined);
   log.scrolledTo(false);
   line.scrollIntoView({ block: "center" });
+  document.querySelector(".pointed")?.classList.remove("pointed");
+  clearTimeout(pointed);
   line.classList.add("pointed");
-  setTimeout(() => line.classList.remove("pointed"), SHOWN_MS);
+  pointed = setTimeout(() => line.classList.remove("pointed"), SHOWN_MS);
+}
+
+function giveUp() {
+  seek(undefined);
+  log.scrolled();
+  tell("hint", "This message is not kept any more, or is none.");
+}
+
+/** A link to a message that is followed again does not change the address; the browser would tell nothing. */
+function clicked({ target }) {
+  const link = target.closest("a.answered[href]");
+  if (link !== null && link.hash === location.hash) {
+    permalink.go();
+  }
 }
 
 export const permalink = {
@@ -28,26 +51,30 @@ export const permalink = {
   /** Goes to the message whose number is in the address. */
   go() {
     const number = /^#(\d{1,15})$/.exec(location.hash)?.[1];
-    wanted = number === undefined ? undefined : Number(number);
+    seek(number === undefined ? undefined : Number(number));
+    asked = undefined;
     this.look();
   },
 
-  /** More lines are there than before. */
-  look() {
+  /** More lines are there than before; or none, if the room holds nothing. */
+  look(isAnswered = false) {
     if (wanted === undefined) {
       return;
     }
     const line = lineOf(wanted);
     const oldest = log.oldest();
+    const isAtEnd = isAnswered && oldest === asked; // What came has no lines, or nothing came.
     if (line !== null) {
       arrive(line);
-    } else if (oldest !== undefined && (oldest < wanted || !this.askForOlder())) {
-      wanted = undefined;
-      tell("hint", "This message is not kept any more, or is none.");
+    } else if (isAtEnd || (oldest !== undefined && (oldest < wanted || !this.askForOlder()))) {
+      giveUp();
+    } else {
+      asked = oldest;
     }
   },
 
   listen() {
     addEventListener("hashchange", () => this.go());
+    byId("log").addEventListener("click", clicked);
   },
 };

@@ -3,7 +3,8 @@
  * it: the arrow keys, Home and End go from message to message, and Tab goes from there to the links of that one.
  *
  * Knows the articles of the log, not what they say. The one that has, or had last, the focus is the stop.
- * Ids: #log (tabindex: 0 as long as no message is the stop). Gives a message that is gone to tabindex and aria-label.
+ * Ids: #log (tabindex: 0 as long as no message is the stop), #actions (the bar that a message may hold for a while; its
+ * stops are its own). Gives a message that is gone to tabindex and aria-label.
  */
 
 import { byId } from "/assets/page.js";
@@ -12,7 +13,8 @@ const log = byId("log");
 let current = null;
 
 const articles = () => [...log.querySelectorAll('[role="article"]')];
-const controls = (line) => line.querySelectorAll("a, button:not(.remedies button)");
+const controls = (line) => line.querySelectorAll("a, button:not(.remedies button, #actions button)");
+const watcher = new MutationObserver(() => describe(current));
 
 /** The last message that is whole in view; where the reading begins. */
 function lastInView(all) {
@@ -33,7 +35,25 @@ function target(key, all) {
   }
 }
 
+/** What a message is called: all that it says, without the bar that may be at it. */
+function nameOf(line) {
+  const parts = [...line.children].filter(({ id }) => id !== "actions").map((part) => {
+    if (part.className === "answered") {
+      return `in answer to ${part.textContent}: `;
+    }
+    return part.className === "reactions" ? `, ${[...part.children].map((one) => one.textContent).join(", ")}` : part.textContent;
+  });
+  return parts.join("") + (line.dataset.edited === undefined ? "" : " (edited)");
+}
+
+/** An article that is gone to is called by its name, and has none but what it says, which may change meanwhile. */
+function describe(line) {
+  line.setAttribute("aria-label", nameOf(line));
+  controls(line).forEach((control) => { control.removeAttribute("tabindex"); });
+}
+
 function leave() {
+  watcher.disconnect();
   current?.removeAttribute("tabindex");
   current?.removeAttribute("aria-label");
   current === null || controls(current).forEach((control) => { control.tabIndex = -1; });
@@ -46,9 +66,8 @@ function goTo(line) {
   current = line;
   log.tabIndex = -1;
   line.tabIndex = 0;
-  // An article that is gone to is called by its name, and has none but what it says.
-  line.setAttribute("aria-label", line.textContent);
-  controls(line).forEach((control) => { control.removeAttribute("tabindex"); });
+  describe(line);
+  watcher.observe(line, { childList: true, characterData: true, subtree: true });
   line.focus();
 }
 

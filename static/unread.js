@@ -29,6 +29,7 @@ export const unread = {
   /** The number up to which was read at the last visit, while the mark behind it is not there yet. */
   since: undefined,
   count: 0,
+  missedUntil: 0, // Up to this number, what comes was missed while there was no connection.
   isWanted: false, // The reader is on the way to the mark, for which older messages are loaded.
   askForOlder() {},
 
@@ -40,11 +41,19 @@ export const unread = {
       this.since = read;
       this.count = seq - read;
     } else if (recovered && seq > heard && log.unread === 0) {
-      log.mark();
+      this.missedUntil = seq;
     }
     if (isFirst || isAnew) {
       this.read = isFirst && readEpoch === epoch ? read : 0;
     }
+  },
+
+  /** A message is about to come. Numbers are given to edits and reactions too, which need no mark. */
+  comes(seq) {
+    if (seq <= this.missedUntil) {
+      log.mark();
+    }
+    this.missedUntil = 0;
   },
 
   /** Older messages have come, perhaps those that the mark belongs to. */

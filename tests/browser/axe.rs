@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::PathBuf;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::support::browser::{Browser, Page};
+use crate::support::browser::{Browser, Key, Page};
 use crate::support::client::Client;
+use crate::support::json::JsonClient;
 use crate::support::server::Wsloop;
 use crate::{SOON, join, say, wait_for_line, wait_for_phase};
 
@@ -38,6 +39,7 @@ fn nothing_is_wrong_in_any_state() {
     say(&page, "my own");
     page.wait_for("document.querySelector('.mine')?.dataset.state === 'sent'", SOON);
     judge(&page, "a room that talks");
+    judge_changes(&page, &server);
     page.evaluate(
         "document.querySelector('#log').scrollTop = 0; document.querySelector('#newer').hidden = false; 0",
     );
@@ -60,6 +62,38 @@ fn nothing_is_wrong_in_any_state() {
     drop(server);
     wait_for_phase(&page, "waiting");
     judge(&page, "the server is away");
+}
+
+/// What is done with messages, and what they look like then.
+fn judge_changes(page: &Page, server: &Wsloop) {
+    let mut client = JsonClient::join(server, "/tea?name=Di");
+    for change in [
+        json!({ "type": "react", "seq": 31, "emoji": "👍" }),
+        json!({ "type": "react", "seq": 30, "emoji": "🎉" }),
+        json!({ "type": "say", "text": "an answer", "re": 31 }),
+        json!({ "type": "say", "text": "oops" }),
+        json!({ "type": "edit", "seq": 34, "text": "an edited answer" }),
+        json!({ "type": "delete", "seq": 35 }),
+        json!({ "type": "typing" }),
+    ] {
+        client.send(&change);
+    }
+    page.wait_for("document.querySelector('#writing').textContent !== ''", SOON);
+    page.evaluate("document.querySelector('.reaction').click()");
+    page.wait_for("document.querySelector('.reaction[aria-pressed=true]') !== null", SOON);
+    judge(page, "messages that were changed");
+    page.evaluate("document.querySelector('#log').focus()");
+    for key in [Key::End, Key::Up, Key::Up, Key::Enter] {
+        page.press(key);
+    }
+    assert_eq!(page.text("document.activeElement.closest('.say').dataset.seq"), "31");
+    assert_eq!(page.evaluate("document.querySelectorAll('#actions > :not([hidden])').length"), 6);
+    judge(page, "the bar at a message of one's own");
+    page.press(Key::Right);
+    page.press(Key::Enter);
+    judge(page, "an edit that is written");
+    page.press(Key::Escape);
+    page.press(Key::Escape);
 }
 
 /// In light and in dark, in every window.

@@ -1,6 +1,6 @@
 //! Hostile text is text: nothing of it runs, nothing of it becomes an element, and all of it is shown.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::browser::{Browser, Page};
 use crate::support::client::Client;
@@ -125,7 +125,7 @@ const NAMES: [&str; 8] = [
 
 /// What is in the page besides the lines, and whatever ran.
 const OUTSIDE: &str =
-    "[document.querySelectorAll('*:not(#log *, #heard *)').length, document.title, location.href,
+    "[document.querySelectorAll('*:not(#log *, #heard *, #actions, #actions *)').length, document.title, location.href,
     window.pwned ?? 'nothing ran']";
 
 #[test]
@@ -256,10 +256,103 @@ fn the_policy_forbids_what_the_page_does_not_need_and_all_requests_stay_here() {
     }
 }
 
-fn assert_harmless(page: &Page, before: &serde_json::Value) {
+/// What is told of messages after they were said, and of people, is text as well.
+#[test]
+fn hostile_answers_edits_and_reactions_are_shown_as_text() {
+    let server = Wsloop::start(&[]);
+    let browser = Browser::launch();
+    let page = join(&browser, &server, "/", "Ada");
+    wait_for_line(&page, "Welcome Ada !");
+    say(&page, "mine");
+    page.wait_for("document.querySelector('[data-seq=\"1\"]') !== null", SOON);
+    let mut seq = 1;
+    let mut tell = |mut event: Value, name: &str| {
+        seq += 1;
+        event["seq"] = json!(seq);
+        event["time"] = json!("2026-11-20T12:03:07.123Z");
+        event["from"] = json!({ "id": "c99", "name": name });
+        receive(&page, &event);
+        seq
+    };
+    for (number, text) in MESSAGES[..20].iter().enumerate() {
+        let name = NAMES[number % NAMES.len()];
+        let of = tell(json!({ "type": "say", "text": "to be edited" }), name);
+        tell(json!({ "type": "edit", "of": of, "text": text }), name);
+        tell(json!({ "type": "say", "text": "an answer", "re": of }), name);
+        tell(json!({ "type": "react", "of": of, "emoji": text, "on": true, "count": 3 }), name);
+        page.wait_for(&format!("document.querySelector('[data-seq=\"{of}\"] .reaction') !== null"), SOON);
+        let shown = page.evaluate(&format!(
+            "[document.querySelector('[data-seq=\"{of}\"]').source, document.querySelector('[data-seq=\"{of}\"] .reaction').textContent,
+              document.querySelector('[href=\"#{of}\"]').textContent.startsWith({})]",
+            json!(format!("{name}: "))
+        ));
+        assert_eq!(shown, json!([text, format!("{text} 3"), true]));
+        // Where one writes, and who else does.
+        receive(&page, &json!({ "type": "join", "id": "c99", "name": name, "count": 2 }));
+        receive(&page, &json!({ "type": "typing", "id": "c99" }));
+        assert_eq!(
+            page.text("document.querySelector('#writing').textContent"),
+            format!("{name} is writing…")
+        );
+        page.evaluate(&format!(
+            "document.querySelector('[data-seq=\"{of}\"]').scrollIntoView({{ block: 'center' }})"
+        ));
+        page.point_at(&format!("[data-seq=\"{of}\"] .reaction"));
+        page.click_on("#actions [data-action=answer]");
+        assert!(
+            page.text("document.querySelector('#about-words').textContent")
+                .starts_with(&format!("Answer to {name}: "))
+        );
+        receive(&page, &json!({ "type": "leave", "id": "c99", "name": name, "count": 1 }));
+    }
+    let added = page.evaluate(
+        "[...document.querySelectorAll('#log *, #composer *')].map((element) => element.tagName)
+            .filter((name) => ['SCRIPT', 'IMG', 'SVG', 'svg', 'IFRAME', 'STYLE', 'LINK', 'META', 'BASE', 'H1', 'DETAILS', 'FORM', 'math'].includes(name))",
+    );
+    assert_eq!(added, json!([]));
+    assert_eq!(page.evaluate("window.pwned ?? 'nothing ran'"), "nothing ran");
+    assert_no_errors(&page);
+}
+
+/// Nothing becomes of a change of a message that the page does not have, of none, and of what is no number.
+#[test]
+fn changes_of_nothing_change_nothing() {
+    let server = Wsloop::start(&[]);
+    let browser = Browser::launch();
+    let page = join(&browser, &server, "/", "Ada");
+    say(&page, "mine");
+    page.wait_for("document.querySelector('[data-seq=\"1\"]') !== null", SOON);
+    let before = page.text("document.querySelector('#log').innerHTML");
+    let mut seq = 1;
+    for of in [json!(7777), json!(-1), json!("\"] *"), Value::Null] {
+        for mut event in [
+            json!({ "type": "react", "emoji": "👍", "on": true, "count": 1 }),
+            json!({ "type": "edit", "text": "changed" }),
+            json!({ "type": "delete" }),
+        ] {
+            seq += 1;
+            event["seq"] = json!(seq);
+            event["of"] = of.clone();
+            event["from"] = json!({ "id": "c99", "name": "Eve" });
+            receive(&page, &event);
+        }
+    }
+    assert_eq!(page.text("document.querySelector('#log').innerHTML"), before);
+    assert_no_errors(&page);
+}
+
+/// The page hears this, as if the server had told it.
+fn receive(page: &Page, event: &Value) {
+    let text = json!(event.to_string());
+    page.evaluate(&format!(
+        "import('/assets/connection.js').then(({{ connection }}) => connection.receive({text}))"
+    ));
+}
+
+fn assert_harmless(page: &Page, before: &Value) {
     assert_eq!(&page.evaluate(OUTSIDE), before, "nothing but lines was added, and nothing ran");
     let foreign = page.evaluate(
-        "[...document.querySelectorAll('#log *')]
+        "[...document.querySelectorAll('#log *:not(#actions, #actions *)')]
             .flatMap((element) => [element.tagName, ...[...element.attributes].map((attribute) => attribute.name)])
             .filter((name) => !['P', 'DIV', 'SPAN', 'class', 'role', 'data-turn', 'data-day', 'data-seq', 'data-state', 'data-initials',
                 'TIME', 'datetime', 'title', 'data-short', 'A', 'href', 'target', 'rel', 'CODE', 'tabindex'].includes(name))

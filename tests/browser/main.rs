@@ -4,6 +4,7 @@
 mod support;
 
 mod axe;
+mod changes;
 mod client;
 mod commands;
 mod connection;
@@ -14,6 +15,7 @@ mod hostile;
 mod looks;
 mod names;
 mod people;
+mod permalink;
 mod place;
 mod rail;
 mod reading;
@@ -23,6 +25,7 @@ mod screens;
 mod talking;
 mod texts;
 mod unsent;
+mod writing;
 
 use std::time::Duration;
 

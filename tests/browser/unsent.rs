@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::support::browser::{Browser, Page};
+use crate::support::browser::{Browser, Key, Page};
 use crate::support::json::JsonClient;
 use crate::support::server::Wsloop;
-use crate::{SOON, draft, say, wait_for_phase};
+use crate::{SOON, draft, say, wait_for_phase, words};
 
 /// The network of the WebSockets, but not of the pages, is down while `test.down` is stored.
 const NETWORK: &str = "localStorage.setItem('wsloop.name', 'Ada');
@@ -188,4 +188,56 @@ fn a_storage_that_is_full_breaks_nothing_and_the_browser_asks_before_something_i
     wait_for_states(&page, &json!([["kept", "sent"], ["not kept", "sent"]]));
     assert_eq!(page.evaluate(asks), false);
     assert_eq!(said(&server), ["kept", "not kept"]);
+}
+
+/// Answers the first message, by the bar that comes to it.
+fn answer_first(page: &Page, text: &str) {
+    page.wait_for("document.querySelector('[data-seq=\"1\"]') !== null", SOON);
+    page.point_at("[data-seq=\"1\"]");
+    page.click_on("#actions [data-action=answer]");
+    page.type_text(text);
+    page.press(Key::Enter);
+}
+
+#[test]
+fn an_answer_is_one_after_the_page_and_none_after_the_room() {
+    let server = Wsloop::start(&[]);
+    let browser = Browser::launch();
+    let mut bo = JsonClient::join(&server, "/tea?name=Bo");
+    bo.say("who?");
+    let page = browser.blank_page();
+    open(&page, &server);
+    wait_for_phase(&page, "connected");
+    page.wait_for("document.querySelector('[data-seq=\"1\"]') !== null", SOON);
+    go_down(&page);
+    answer_first(&page, "I");
+    page.reload();
+    wait_for_states(&page, &json!([["I", "sending"]]));
+    come_up(&page);
+    bo.read_until_text("who?");
+    let answer = bo.read_type("say");
+    assert_eq!((&answer["text"], &answer["re"]), (&json!("I"), &json!(1)));
+
+    // In a room that has begun anew the number is that of another message.
+    wait_for_states(&page, &json!([["I", "sent"]]));
+    go_down(&page);
+    answer_first(&page, "and you");
+    page.press(Key::Up);
+    page.type_text(", too");
+    page.press(Key::Enter);
+    assert_eq!(words(&page, "hint"), "Not connected. It is done as soon as you are.");
+    let asks = "(() => { const event = new Event('beforeunload', { cancelable: true });
+        dispatchEvent(event); return event.defaultPrevented; })()";
+    assert_eq!(page.evaluate(asks), true, "an edit is not stored");
+    let port = server.port().to_string();
+    drop((bo, server));
+    let server = Wsloop::start(&["--port", &port]);
+    let mut bo = JsonClient::join(&server, "/tea?name=Bo");
+    bo.say("another message");
+    bo.settle();
+    come_up(&page);
+    bo.read_until_text("and you");
+    assert_eq!(bo.heard.last().expect("it was heard").get("re"), None);
+    page.wait_for("document.querySelector('#message').value === 'I, too'", SOON);
+    assert_eq!(words(&page, "hint"), "Not done: the message is not kept any more, or is deleted.");
 }

@@ -244,22 +244,6 @@ impl Page {
         }
     }
 
-    /// Presses the mouse button in the middle of the element with this id, which must be in view.
-    pub fn click(&self, id: &str) {
-        let place = self.evaluate(&format!(
-            "(() => {{ const box = document.getElementById('{id}').getBoundingClientRect();
-                const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
-                const hit = document.elementFromPoint(x, y)?.closest('#{id}');
-                return hit ? [x, y] : null; }})()"
-        ));
-        assert!(place.is_array(), "#{id} is not there to be clicked");
-        for kind in ["mousePressed", "mouseReleased"] {
-            let event =
-                json!({ "type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1 });
-            self.call("Input.dispatchMouseEvent", event);
-        }
-    }
-
     /// Sets the size of the page's window; `mobile` as on a phone, with a touch screen.
     pub fn set_viewport(&self, width: u32, height: u32, mobile: bool) {
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile });
@@ -349,7 +333,7 @@ impl Page {
     }
 
     #[allow(clippy::needless_pass_by_value)] // A json!() literal at each call reads better without a borrow.
-    fn call(&self, method: &str, arguments: Value) -> Value {
+    pub(super) fn call(&self, method: &str, arguments: Value) -> Value {
         self.wire.call(&self.session, method, arguments)
     }
 }

@@ -21,6 +21,10 @@ pub enum Key {
     Up,
     /// To what is below.
     Down,
+    /// To what is at the left.
+    Left,
+    /// To what is at the right.
+    Right,
     /// To the first.
     Home,
     /// To the last.
@@ -42,6 +46,8 @@ impl Key {
             Key::Space => (" ", " ", 32, 0),
             Key::Up => ("ArrowUp", "", 38, 0),
             Key::Down => ("ArrowDown", "", 40, 0),
+            Key::Left => ("ArrowLeft", "", 37, 0),
+            Key::Right => ("ArrowRight", "", 39, 0),
             Key::Home => ("Home", "", 36, 0),
             Key::End => ("End", "", 35, 0),
             Key::ControlF => ("f", "", 70, 2),

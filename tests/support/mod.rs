@@ -16,6 +16,7 @@ pub mod json;
 pub mod key;
 pub mod limits;
 pub mod memory;
+pub mod pointer;
 pub mod random;
 pub mod raw;
 pub mod server;

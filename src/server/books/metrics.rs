@@ -14,12 +14,12 @@ use super::health::Health;
 use super::hour::Hour;
 use super::ledger::Ledger;
 use super::times::{Buckets, Times};
-use super::{Books, Gauges, Standouts, VERSION};
+use super::{Books, Gauges, Standouts, UNHEARD, VERSION};
 use crate::http::{Refusal, Response};
 use crate::server::environment::Process;
 
 /// Refusals that are no answer to a request.
-const WITHOUT_ANSWER: [&str; 2] = ["descriptors", "displaced"];
+const WITHOUT_ANSWER: [&str; 3] = ["descriptors", "displaced", UNHEARD];
 
 /// What ends are counted under.
 const CLOSE_CODES: [&str; 16] = [
@@ -258,7 +258,7 @@ mod tests {
             "no series begins with a count"
         );
         for (family, name, wanted) in
-            [(0, "full", 2), (0, "displaced", 1), (1, "4xxx", 1_000), (2, "24", 3), (2, "other", 3)]
+            [(0, "full", 2), (0, "unheard", 1), (0, "displaced", 1), (1, "4xxx", 1_000), (2, "24", 3), (2, "other", 3)]
         {
             assert!(after[family].contains(&(name.to_owned(), wanted)), "{name} in {after:?}");
         }
