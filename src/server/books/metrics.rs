@@ -257,9 +257,14 @@ mod tests {
             after.each_ref().map(names),
             "no series begins with a count"
         );
-        for (family, name, wanted) in
-            [(0, "full", 2), (0, "unheard", 1), (0, "displaced", 1), (1, "4xxx", 1_000), (2, "24", 3), (2, "other", 3)]
-        {
+        for (family, name, wanted) in [
+            (0, "full", 2),
+            (0, "unheard", 1),
+            (0, "displaced", 1),
+            (1, "4xxx", 1_000),
+            (2, "24", 3),
+            (2, "other", 3),
+        ] {
             assert!(after[family].contains(&(name.to_owned(), wanted)), "{name} in {after:?}");
         }
     }
