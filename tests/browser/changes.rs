@@ -232,7 +232,7 @@ fn an_edit_that_is_none_or_too_long_or_refused_loses_nothing() {
     );
     // A message of so many bytes could be sent, an edit is longer.
     let fitting = page.evaluate(
-        "import('/assets/connection.js').then(({ connection }) => connection.limits.message - connection.size(''))",
+        "import('/assets/whole.js').then(({ connection }) => connection.limits.message - connection.size(''))",
     );
     let fitting = usize::try_from(fitting.as_u64().expect("a number")).expect("a length");
     rewrite(&"x".repeat(fitting));
@@ -336,16 +336,14 @@ fn a_message_that_is_edited_or_pointed_at_can_go_meanwhile() {
     elsewhere.send(&json!({ "type": "say", "text": "two" }));
     elsewhere.send(&json!({ "type": "say", "text": "three" }));
     wait_for_lines(&page, 4);
-    page.evaluate(
-        "import('/assets/connection.js').then(({ connection }) => { connection.release(); return 0; })",
-    );
+    page.evaluate("import('/assets/whole.js').then(({ connection }) => { connection.release(); return 0; })");
     elsewhere.send(&json!({ "type": "edit", "seq": 3, "text": "two and a half" }));
     elsewhere.send(&json!({ "type": "react", "seq": 3, "emoji": "👍" }));
     elsewhere.send(&json!({ "type": "delete", "seq": 4 }));
     elsewhere.read_type("delete");
     elsewhere.read_type("delete");
     page.evaluate(
-        "import('/assets/connection.js').then(({ connection }) => { connection.epoch = ''; connection.connect(); return 0; })",
+        "import('/assets/whole.js').then(({ connection }) => { connection.epoch = ''; connection.connect(); return 0; })",
     );
     wait_for_part(&page, 4, "text", "This message was deleted.");
     wait_for_part(&page, 3, "text", "two and a half");
@@ -464,7 +462,7 @@ fn what_changes_above_does_not_move_what_is_read() {
         "document.querySelector({}).scrollIntoView({{ block: 'center' }})",
         json!(line(45))
     ));
-    page.wait_for("import('/assets/log.js').then(({ log }) => !log.pinned)", SOON);
+    page.wait_for("import('/assets/whole.js').then(({ log }) => !log.pinned)", SOON);
     let before = page.evaluate(&place);
     for seq in [1, 2, 3, 89, 90] {
         bo.send(&json!({ "type": "react", "seq": seq, "emoji": "🎉" }));
@@ -476,7 +474,7 @@ fn what_changes_above_does_not_move_what_is_read() {
     page.wait_for(&format!("Math.abs({place} - {before}) < 2"), SOON);
     // At the bottom the bottom stays.
     page.evaluate("document.querySelector('#log').scrollTop = 1e6; 0");
-    page.wait_for("import('/assets/log.js').then(({ log }) => log.pinned)", SOON);
+    page.wait_for("import('/assets/whole.js').then(({ log }) => log.pinned)", SOON);
     bo.send(&json!({ "type": "react", "seq": 90, "emoji": "👀" }));
     page.wait_for("document.querySelectorAll('.reaction').length === 6", SOON);
     let below = "(() => { const log = document.querySelector('#log'); return log.scrollHeight - log.scrollTop - log.clientHeight < 2; })()";

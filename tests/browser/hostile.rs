@@ -345,7 +345,7 @@ fn changes_of_nothing_change_nothing() {
 fn receive(page: &Page, event: &Value) {
     let text = json!(event.to_string());
     page.evaluate(&format!(
-        "import('/assets/connection.js').then(({{ connection }}) => connection.receive({text}))"
+        "import('/assets/whole.js').then(({{ connection }}) => connection.receive({text}))"
     ));
 }
 

@@ -87,6 +87,7 @@ fn everything_can_be_reached_and_done_by_keyboard() {
     let all = [
         "people",
         "rooms",
+        "find-open",
         "notify",
         "theme",
         "disconnect",
@@ -97,18 +98,18 @@ fn everything_can_be_reached_and_done_by_keyboard() {
         "message",
         "send",
     ];
-    let back: Vec<&str> = all[..9].iter().rev().copied().collect();
-    assert_eq!(walk(&page, Key::ShiftTab, 9), back);
-    assert_eq!(walk(&page, Key::Tab, 10), all[1..]);
+    let back: Vec<&str> = all[..10].iter().rev().copied().collect();
+    assert_eq!(walk(&page, Key::ShiftTab, 10), back);
+    assert_eq!(walk(&page, Key::Tab, 11), all[1..]);
 
-    walk(&page, Key::ShiftTab, 9);
+    walk(&page, Key::ShiftTab, 10);
     assert_eq!(focused(&page), "rooms");
     page.press(Key::Space);
     assert_eq!(focused(&page), "copy");
     assert_eq!(walk(&page, Key::Tab, 3), ["other-room", "go", "rooms-close"]);
     page.press(Key::Escape);
     assert_eq!(focused(&page), "rooms", "a dialog gives the focus back");
-    walk(&page, Key::Tab, 3);
+    walk(&page, Key::Tab, 4);
     page.press(Key::Enter);
     wait_for_phase(&page, "disconnected");
     assert_eq!(focused(&page), "connect");

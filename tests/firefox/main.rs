@@ -124,7 +124,7 @@ fn what_was_said_is_edited_answered_deleted_and_reacted_to() {
     open_actions(&page, &UP.to_string());
     page.press_with_shift(TAB);
     page.wait_for("document.activeElement.id === 'act-emoji'", SOON);
-    page.press(&DOWN.to_string());
+    page.press(&format!("{DOWN}{ENTER}"));
     assert_eq!(bo.read_type("react")["on"], true);
     page.wait_for("document.querySelector('.theirs .reaction')?.dataset.emoji === '👍'", SOON);
     page.press(&ESCAPE.to_string());
@@ -136,12 +136,13 @@ fn what_was_said_is_edited_answered_deleted_and_reacted_to() {
     assert_eq!(bo.read_type("react")["on"], false);
     page.wait_for("document.querySelector('.theirs .reaction') === null", SOON);
 
-    // By the mouse, and asked for twice.
+    // By the mouse, and then by the key, since it is asked for twice.
     page.point(".mine .text");
     page.wait_for("document.querySelector('.mine #actions:not([hidden])') !== null", SOON);
     page.click("[data-action=delete]");
     page.wait_for("document.querySelector('[data-action=delete]').textContent === 'Really delete?'", SOON);
-    page.click("[data-action=delete]");
+    // A second click that soon would be a double click, which is no second thought.
+    page.press(&ENTER.to_string());
     bo.read_type("delete");
     page.wait_for("document.querySelector('.mine').dataset.deleted !== undefined", SOON);
     assert!(!page.text("document.querySelector('#log').textContent").contains("hello from Ada"));
