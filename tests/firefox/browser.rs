@@ -3,10 +3,7 @@
 //! As `support/browser.rs` is for Chromium, with what the walk needs. Every page is a visitor of its own. Nothing here
 //! waits for a fixed time: conditions are polled until a deadline.
 
-use std::cell::RefCell;
 use std::fs::{self, File};
-use std::io::ErrorKind;
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
@@ -15,15 +12,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tungstenite::{Error, Message, WebSocket};
 
 use crate::support::browser::end;
-
-/// How long the browser may take to start, and to answer one command, on a machine that is busy with other tests.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
-
-/// How often a condition in a page is looked at.
-const POLL_INTERVAL: Duration = Duration::from_millis(15);
+use crate::support::wire::{ANSWER_TIME_MAX, POLL_INTERVAL, Wire};
 
 /// It asks nobody for anything: no proxy, no updates, no reports. The rest it sees to itself while it is driven.
 const PREFERENCES: &str = "user_pref('network.proxy.type', 0);
@@ -101,16 +92,16 @@ impl Firefox {
             end(&mut child, &profile);
             panic!("{} did not start within {ANSWER_TIME_MAX:?}; it says:\n{log}", program.display());
         };
-        let wire = Rc::new(Wire::connect(port));
-        wire.call("session.new", json!({ "capabilities": {} }));
-        wire.call("session.subscribe", json!({ "events": ["log.entryAdded"] }));
-        wire.call("script.addPreloadScript", json!({ "functionDeclaration": TELL_ERRORS }));
+        let wire = Rc::new(Wire::connect(&format!("ws://127.0.0.1:{port}/session")));
+        wire.call("", "session.new", json!({ "capabilities": {} }));
+        wire.call("", "session.subscribe", json!({ "events": ["log.entryAdded"] }));
+        wire.call("", "script.addPreloadScript", json!({ "functionDeclaration": TELL_ERRORS }));
         Firefox { child, profile, wire }
     }
 
     /// Opens `url` in a page of a new visitor and waits until it has loaded.
     pub(crate) fn page(&self, url: &str) -> Page {
-        let visitor = self.wire.call("browser.createUserContext", json!({}))["userContext"].clone();
+        let visitor = self.wire.call("", "browser.createUserContext", json!({}))["userContext"].clone();
         let page = Page::open(&self.wire, text_of(&visitor));
         page.navigate(url);
         page
@@ -120,7 +111,7 @@ impl Firefox {
 impl Drop for Firefox {
     fn drop(&mut self) {
         // After a failure it may have gone already, and then nothing is left to close.
-        let _ = self.wire.send("browser.close", &json!({}));
+        let _ = self.wire.send("", "browser.close", &json!({}));
         end(&mut self.child, &self.profile);
     }
 }
@@ -128,7 +119,7 @@ impl Drop for Firefox {
 impl Page {
     fn open(wire: &Rc<Wire>, visitor: String) -> Page {
         let tab = json!({ "type": "tab", "userContext": visitor });
-        let context = text_of(&wire.call("browsingContext.create", tab)["context"]);
+        let context = text_of(&wire.call("", "browsingContext.create", tab)["context"]);
         Page { wire: Rc::clone(wire), context, visitor }
     }
 
@@ -141,18 +132,18 @@ impl Page {
 
     /// Puts this tab before the others.
     pub(crate) fn come_to_front(&self) {
-        self.wire.call("browsingContext.activate", json!({ "context": self.context }));
+        self.wire.call("", "browsingContext.activate", json!({ "context": self.context }));
     }
 
     /// Goes to `url` and waits until it has loaded.
     pub(crate) fn navigate(&self, url: &str) {
         let place = json!({ "context": self.context, "url": url, "wait": "complete" });
-        self.wire.call("browsingContext.navigate", place);
+        self.wire.call("", "browsingContext.navigate", place);
     }
 
     /// Loads the page again and waits until it has loaded.
     pub(crate) fn reload(&self) {
-        self.wire.call("browsingContext.reload", json!({ "context": self.context, "wait": "complete" }));
+        self.wire.call("", "browsingContext.reload", json!({ "context": self.context, "wait": "complete" }));
     }
 
     /// The value of a JavaScript expression; panics when it throws.
@@ -227,17 +218,16 @@ impl Page {
 
     #[allow(clippy::needless_pass_by_value)] // A json!() literal at each call reads better without a borrow.
     fn act(&self, source: Value) {
-        self.wire.call("input.performActions", json!({ "context": self.context, "actions": [source] }));
+        self.wire.call("", "input.performActions", json!({ "context": self.context, "actions": [source] }));
     }
 
     /// Every error of the page so far: exceptions, files that did not come, what its security policy forbade.
     pub(crate) fn errors(&self) -> Vec<String> {
         self.evaluate("1"); // Its answer comes after the events before it.
-        let received = self.wire.received.borrow();
-        let entries = received.events.iter().map(|event| &event["params"]);
+        let entries = self.wire.events("", "log.entryAdded").into_iter();
         entries
             .filter(|entry| entry["source"]["context"] == json!(self.context) && entry["level"] == "error")
-            .map(ToString::to_string)
+            .map(|entry| entry.to_string())
             .collect()
     }
 
@@ -248,7 +238,7 @@ impl Page {
         let asked = json!({
             "expression": expression, "target": { "context": self.context }, "awaitPromise": true,
         });
-        let answer = self.wire.try_call("script.evaluate", &asked)?;
+        let answer = self.wire.try_call("", "script.evaluate", &asked)?;
         match answer["result"]["value"].as_str() {
             Some(text) => Ok(serde_json::from_str(text).expect("JSON.stringify writes JSON")),
             None => Err(answer["exceptionDetails"]["text"].to_string()),
@@ -258,83 +248,6 @@ impl Page {
 
 fn key_event(kind: &str, key: char) -> Value {
     json!({ "type": kind, "value": key })
-}
-
-/// The WebSocket to the browser, and the events that came on it.
-struct Wire {
-    socket: RefCell<WebSocket<TcpStream>>,
-    received: RefCell<Received>,
-}
-
-#[derive(Default)]
-struct Received {
-    calls: u64,
-    answers: Vec<Value>,
-    events: Vec<Value>,
-}
-
-impl Wire {
-    fn connect(port: u16) -> Wire {
-        let stream = TcpStream::connect(("127.0.0.1", port)).expect("the browser listens where it says");
-        stream.set_read_timeout(Some(ANSWER_TIME_MAX)).expect("the time is not zero");
-        let (socket, _) = tungstenite::client(format!("ws://127.0.0.1:{port}/session"), stream)
-            .unwrap_or_else(|error| panic!("the browser refuses to be driven: {error}"));
-        socket.get_ref().set_read_timeout(Some(POLL_INTERVAL)).expect("the time is not zero");
-        Wire { socket: RefCell::new(socket), received: RefCell::default() }
-    }
-
-    #[allow(clippy::needless_pass_by_value)] // A json!() literal at each call reads better without a borrow.
-    fn call(&self, method: &str, arguments: Value) -> Value {
-        self.try_call(method, &arguments).unwrap_or_else(|error| panic!("{method}: {error}"))
-    }
-
-    fn try_call(&self, method: &str, arguments: &Value) -> Result<Value, String> {
-        let id = self.send(method, arguments).expect("the browser runs");
-        let deadline = Instant::now() + ANSWER_TIME_MAX;
-        loop {
-            let found = {
-                let answers = &mut self.received.borrow_mut().answers;
-                answers.iter().position(|answer| answer["id"] == id).map(|index| answers.swap_remove(index))
-            };
-            if let Some(mut answer) = found {
-                return match answer.get("error") {
-                    Some(error) => Err(format!("{error}: {}", answer["message"])),
-                    None => Ok(answer["result"].take()),
-                };
-            }
-            assert!(Instant::now() < deadline, "the browser does not answer {method}");
-            self.read_once();
-        }
-    }
-
-    fn send(&self, method: &str, arguments: &Value) -> Result<u64, Error> {
-        let id = {
-            let mut received = self.received.borrow_mut();
-            received.calls += 1;
-            received.calls
-        };
-        let command = json!({ "id": id, "method": method, "params": arguments });
-        self.socket.borrow_mut().send(Message::text(command.to_string())).map(|()| id)
-    }
-
-    /// Takes one message, or none when none comes soon.
-    fn read_once(&self) {
-        let message = match self.socket.borrow_mut().read() {
-            Ok(Message::Text(text)) => text,
-            Ok(_) => return,
-            Err(Error::Io(error)) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                return;
-            }
-            Err(error) => panic!("the browser has gone: {error}"),
-        };
-        let value: Value = serde_json::from_str(&message).expect("WebDriver BiDi is JSON");
-        let mut received = self.received.borrow_mut();
-        if value.get("id").is_some() {
-            received.answers.push(value);
-        } else {
-            received.events.push(value);
-        }
-    }
 }
 
 fn text_of(value: &Value) -> String {

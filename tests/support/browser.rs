@@ -3,10 +3,7 @@
 //! One WebSocket goes to the browser; each page is a session on it. Every page is a visitor of its own, with a
 //! storage of its own. Nothing here waits for a fixed time: conditions are polled until a deadline.
 
-use std::cell::RefCell;
 use std::fs::{self, File};
-use std::io::ErrorKind;
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
@@ -17,16 +14,9 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use tungstenite::protocol::WebSocketConfig;
-use tungstenite::{Error, Message, WebSocket};
 
 pub use super::key::Key;
-
-/// How long the browser may take to start, and to answer one command, on a machine that is busy with other tests.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
-
-/// How often a condition in a page is looked at.
-const POLL_INTERVAL: Duration = Duration::from_millis(15);
+use super::wire::{ANSWER_TIME_MAX, POLL_INTERVAL, Wire};
 
 /// The first three keep it on this machine; the others let pages run at full speed though no one sees them.
 const FLAGS: [&str; 18] = [
@@ -335,96 +325,6 @@ impl Page {
     #[allow(clippy::needless_pass_by_value)] // A json!() literal at each call reads better without a borrow.
     pub(super) fn call(&self, method: &str, arguments: Value) -> Value {
         self.wire.call(&self.session, method, arguments)
-    }
-}
-
-/// The WebSocket to the browser, and the events that came on it.
-struct Wire {
-    socket: RefCell<WebSocket<TcpStream>>,
-    received: RefCell<Received>,
-}
-
-#[derive(Default)]
-struct Received {
-    calls: u64,
-    answers: Vec<Value>,
-    events: Vec<Value>,
-}
-
-impl Wire {
-    fn connect(url: &str) -> Wire {
-        let authority = url.split('/').nth(2).expect("the URL has an authority");
-        let stream = TcpStream::connect(authority).expect("the browser listens where it says");
-        stream.set_read_timeout(Some(ANSWER_TIME_MAX)).expect("the time is not zero");
-        // Pictures of pages come as one message.
-        let config = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
-        let (socket, _) = tungstenite::client::client_with_config(url, stream, Some(config))
-            .unwrap_or_else(|error| panic!("the browser refuses the DevTools connection: {error}"));
-        socket.get_ref().set_read_timeout(Some(POLL_INTERVAL)).expect("the time is not zero");
-        Wire { socket: RefCell::new(socket), received: RefCell::default() }
-    }
-
-    #[allow(clippy::needless_pass_by_value)] // A json!() literal at each call reads better without a borrow.
-    fn call(&self, session: &str, method: &str, arguments: Value) -> Value {
-        self.try_call(session, method, &arguments).unwrap_or_else(|error| panic!("{method}: {error}"))
-    }
-
-    fn try_call(&self, session: &str, method: &str, arguments: &Value) -> Result<Value, String> {
-        let id = self.send(session, method, arguments).expect("the browser runs");
-        let deadline = Instant::now() + ANSWER_TIME_MAX;
-        loop {
-            let found = {
-                let answers = &mut self.received.borrow_mut().answers;
-                answers.iter().position(|answer| answer["id"] == id).map(|index| answers.swap_remove(index))
-            };
-            if let Some(mut answer) = found {
-                return match answer.get("error") {
-                    Some(error) => Err(error.to_string()),
-                    None => Ok(answer["result"].take()),
-                };
-            }
-            assert!(Instant::now() < deadline, "the browser does not answer {method}");
-            self.read_once();
-        }
-    }
-
-    fn send(&self, session: &str, method: &str, arguments: &Value) -> Result<u64, Error> {
-        let id = {
-            let mut received = self.received.borrow_mut();
-            received.calls += 1;
-            received.calls
-        };
-        let mut command = json!({ "id": id, "method": method, "params": arguments });
-        if !session.is_empty() {
-            command["sessionId"] = json!(session);
-        }
-        self.socket.borrow_mut().send(Message::text(command.to_string())).map(|()| id)
-    }
-
-    /// Takes one message, or none when none comes soon.
-    fn read_once(&self) {
-        let message = match self.socket.borrow_mut().read() {
-            Ok(Message::Text(text)) => text,
-            Ok(_) => return,
-            Err(Error::Io(error)) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                return;
-            }
-            Err(error) => panic!("the browser has gone: {error}"),
-        };
-        let value: Value = serde_json::from_str(&message).expect("the DevTools protocol is JSON");
-        let mut received = self.received.borrow_mut();
-        if value.get("id").is_some() {
-            received.answers.push(value);
-        } else {
-            received.events.push(value);
-        }
-    }
-
-    /// The parameters of all events of that kind so far.
-    fn events(&self, session: &str, method: &str) -> Vec<Value> {
-        let received = self.received.borrow();
-        let wanted = |event: &&Value| event["sessionId"] == session && event["method"] == method;
-        received.events.iter().filter(wanted).map(|event| event["params"].clone()).collect()
     }
 }
 

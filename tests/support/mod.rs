@@ -20,4 +20,5 @@ pub mod pointer;
 pub mod random;
 pub mod raw;
 pub mod server;
+pub mod wire;
 pub mod witness;
