@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::browser::end;
-use crate::support::wire::{ANSWER_TIME_MAX, POLL_INTERVAL, Wire};
+use crate::support::wire::{ANSWER_TIME_MAX, POLL_INTERVAL, Wire, program};
 
 /// It asks nobody for anything: no proxy, no updates, no reports. The rest it sees to itself while it is driven.
 const PREFERENCES: &str = "user_pref('network.proxy.type', 0);
@@ -75,7 +75,7 @@ impl Firefox {
         fs::create_dir_all(&profile).expect("the folder for temporary files can be written");
         fs::write(profile.join("user.js"), PREFERENCES).expect("the new folder can be written");
         let log = File::create(profile.join("log.txt")).expect("the new folder can be written");
-        let program = program();
+        let program = program("WSLOOP_FIREFOX", &["firefox-esr", "firefox"]);
         let mut child = Command::new(&program)
             .args(["--headless", "--no-remote", "--remote-debugging-port=0", "--profile"])
             .arg(&profile)
@@ -252,21 +252,6 @@ fn key_event(kind: &str, key: char) -> Value {
 
 fn text_of(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("this should be a string: {value}")).to_owned()
-}
-
-/// The browser to use: the one that is named, or the first of the usual names that is installed.
-fn program() -> PathBuf {
-    if let Some(named) = std::env::var_os("WSLOOP_FIREFOX") {
-        return PathBuf::from(named);
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    ["firefox-esr", "firefox"]
-        .iter()
-        .flat_map(|name| std::env::split_paths(&path).map(move |folder| folder.join(name)))
-        .find(|file| file.is_file())
-        .unwrap_or_else(|| {
-            panic!("these tests need Firefox: apt-get install firefox-esr, or name yours in WSLOOP_FIREFOX")
-        })
 }
 
 /// The browser writes the port that it chose into a file of its profile.

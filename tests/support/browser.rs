@@ -16,7 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 pub use super::key::Key;
-use super::wire::{ANSWER_TIME_MAX, POLL_INTERVAL, Wire};
+use super::wire::{ANSWER_TIME_MAX, POLL_INTERVAL, Wire, program};
 
 /// The first three keep it on this machine; the others let pages run at full speed though no one sees them.
 const FLAGS: [&str; 18] = [
@@ -63,7 +63,7 @@ impl Browser {
         let profile = std::env::temp_dir().join(format!("wsloop-browser-{}-{number}", std::process::id()));
         fs::create_dir_all(&profile).expect("the folder for temporary files can be written");
         let log = File::create(profile.join("log.txt")).expect("the new folder can be written");
-        let program = program();
+        let program = program("WSLOOP_CHROMIUM", &["chromium", "chromium-browser", "google-chrome"]);
         let mut child = Command::new(&program)
             .args(FLAGS)
             .arg(format!("--user-data-dir={}", profile.display()))
@@ -333,21 +333,6 @@ fn text_of(value: &Value, field: &str) -> String {
         Value::String(text) => text.clone(),
         other => panic!("{field} should be a string and is {other} in {value}"),
     }
-}
-
-/// The browser to use: the one that is named, or the first of the usual names that is installed.
-fn program() -> PathBuf {
-    if let Some(named) = std::env::var_os("WSLOOP_CHROMIUM") {
-        return PathBuf::from(named);
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    ["chromium", "chromium-browser", "google-chrome"]
-        .iter()
-        .flat_map(|name| std::env::split_paths(&path).map(move |folder| folder.join(name)))
-        .find(|file| file.is_file())
-        .unwrap_or_else(|| {
-            panic!("these tests need Chromium: apt-get install chromium, or name yours in WSLOOP_CHROMIUM")
-        })
 }
 
 /// The browser writes the port that it chose, and a path, into a file of its profile.

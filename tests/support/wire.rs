@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::io::ErrorKind;
 use std::net::TcpStream;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -15,6 +16,21 @@ pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// How often a condition in a page is looked at.
 pub const POLL_INTERVAL: Duration = Duration::from_millis(15);
+
+/// The browser to use: the one that this variable names, or the first of the usual names that is installed.
+pub fn program(variable: &str, names: &[&str]) -> PathBuf {
+    if let Some(named) = std::env::var_os(variable) {
+        return PathBuf::from(named);
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    names
+        .iter()
+        .flat_map(|name| std::env::split_paths(&path).map(move |folder| folder.join(name)))
+        .find(|file| file.is_file())
+        .unwrap_or_else(|| {
+            panic!("these tests need a browser: apt-get install {}, or name yours in {variable}", names[0])
+        })
+}
 
 /// The WebSocket to the browser, and the events that came on it.
 pub struct Wire {
