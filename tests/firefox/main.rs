@@ -185,7 +185,8 @@ fn the_page_comes_back_by_itself_when_the_server_does() {
     server.signal("TERM");
     assert_eq!(server.wait_exit(SOON), Some(0));
     wait_for_phase(&page, "waiting");
-    assert!(page.text("document.querySelector('#log').textContent").contains("the server is restarting"));
+    // What is written down is shown in the next frame.
+    page.wait_for("document.querySelector('#log').textContent.includes('the server is restarting')", SOON);
     page.press(&format!("written meanwhile{ENTER}"));
     page.wait_for("[...document.querySelectorAll('.mine')].at(-1).dataset.state === 'sending'", SOON);
 
